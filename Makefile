@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+#
+# One file, explicit sources. `make help` lists the targets. Every target installs what it needs through
+# scripts/setup.sh, which does nothing when it is already there (LLMK_NO_SETUP=1 skips even the look).
+#
+#   build/efi    objects of the EFI binary: freestanding, baseline x86-64 outside kernels/
+#   build/host   the same sources for Linux: llmk, benchmarks
+#   build/check  the same with ASan and UBSan: unit tests, kernel checks, fuzzers' replay
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+
+CXX := g++
+LD := ld
+OBJCOPY := objcopy
+VENV := .venv
+PY := $(VENV)/bin/python
+LLMK_ASSETS ?= ../shared/assets
+export LLMK_ASSETS
+
+VERSION := 0.1.0
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+CORE := \
+  src/base/math.cpp src/base/text.cpp \
+  src/mem/zones.cpp \
+  src/log/ring_log.cpp \
+  src/cpu/features.cpp src/cpu/kernels.cpp \
+  src/sentinel/sentinel.cpp \
+  src/tokenizer/spm.cpp src/tokenizer/utf8.cpp \
+  src/format/formats.cpp src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp \
+  src/model/archs.cpp src/model/llama.cpp src/model/loader.cpp src/model/ops.cpp \
+  src/engine/chat.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/stop_filter.cpp
+
+APP := \
+  src/repl/cmd_sampling.cpp src/repl/cmd_session.cpp src/repl/cmd_system.cpp src/repl/cmd_tools.cpp \
+  src/repl/commands.cpp src/repl/completion.cpp src/repl/history.cpp src/repl/keys.cpp src/repl/line_editor.cpp \
+  src/repl/line_view.cpp src/repl/multiline.cpp src/repl/repl.cpp src/repl/report.cpp src/repl/tool_args.cpp \
+  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp \
+  src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
+  src/boot/menu_view.cpp
+
+KERNELS_scalar := kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/gemm.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
+KERNELS_avx2 := kernels/avx2/avx2.cpp kernels/avx2/gemm.cpp kernels/avx2/q8.cpp
+KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
+
+EFI_ONLY := $(addprefix src/platform/uefi/, \
+  acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
+  memory_functions.cpp runtime.cpp sbat.cpp stack.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
+EFI_ASM := src/platform/uefi/crt0.S
+
+HOST_ONLY := \
+  src/platform/host/host_platform.cpp src/platform/host/host_console.cpp src/platform/host/workers.cpp
+HOST_MAIN := src/platform/host/main.cpp
+
+# --- flags ------------------------------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wundef -Wcast-align -Wvla -Wmissing-declarations -Werror
+# No exceptions, no RTTI: nothing on bare metal could unwind. No thread-safe statics: there are no static objects.
+# FP contraction off: a*b+c is two roundings everywhere but in kernels that say FMA, so that scalar is the oracle.
+COMMON := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off -fno-math-errno \
+  -Iinclude -Isrc -I. -DLLMK_VERSION='"$(VERSION)"' $(WARN) -MMD -MP
+# Freestanding: no libc behind us. Red zone off: interrupts use our stack. Hidden and PIC: only RELATIVE relocations.
+# Large frames are errors: firmware gives processors 32 KiB of stack.
+EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -fno-stack-protector -fcf-protection=none \
+  -fno-asynchronous-unwind-tables -Wframe-larger-than=12288 -DGNU_EFI_USE_MS_ABI
+# gnu-efi's headers are C and not ours: no warnings from them.
+EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+HOST_FLAGS := $(COMMON) -pthread
+CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests
+
+# Scalar stays scalar: it is what the others are measured and checked against.
+ISA_scalar := -O2 -fno-tree-vectorize -fno-tree-slp-vectorize
+ISA_sse2 := -O3 -msse2
+ISA_avx2 := -O3 -mavx2 -mfma
+isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+.PHONY: all help host image run test lint bench clean setup-% tests fixtures
+
+all: build/BOOTX64.EFI ## the EFI binary
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 18
+
+# Order-only: it runs first, and makes nothing out of date.
+setup-%:
+	@$(if $(LLMK_NO_SETUP),:,bash scripts/setup.sh $*)
+
+host: build/host/llmk ## the host tool build/host/llmk
+
+image: build/llmk.img ## a GPT + FAT32 image with the binary and the models (MODELS="a.bin b.bin")
+
+run: build/llmk.img | setup-qemu ## boot the image in QEMU, in this terminal (RUN_FLAGS="--smp 2 ...")
+	$(PY) scripts/run_qemu.py --image build/llmk.img $(RUN_FLAGS)
+
+test: | setup-build setup-test ## every check that needs no special hardware
+	@$(MAKE) --no-print-directory -j2 tests
+	$(PY) scripts/run_tests.py
+
+lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
+	$(PY) scripts/lint.py
+
+bench: | setup-build setup-bench ## speed, as ratios
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench
+	$(PY) scripts/bench.py
+
+clean: ## remove build/
+	rm -rf build
+
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/tests/golden build/check/llmk
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+objects = $(patsubst %.cpp,build/$(1)/%.o,$(filter %.cpp,$(2))) $(patsubst %.S,build/$(1)/%.o,$(filter %.S,$(2)))
+
+build/efi/%.o: %.cpp | setup-build
+	@mkdir -p $(@D)
+	$(CXX) $(EFI_FLAGS) $(call isa_flags,$<) $(if $(findstring platform/uefi,$<),$(EFI_INCLUDES)) -c $< -o $@
+
+build/efi/%.o: %.S | setup-build
+	@mkdir -p $(@D)
+	$(CXX) -Isrc -g -MMD -MP -c $< -o $@
+
+build/host/%.o: %.cpp | setup-build
+	@mkdir -p $(@D)
+	$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
+
+build/check/%.o: %.cpp | setup-build
+	@mkdir -p $(@D)
+	$(CXX) $(CHECK_FLAGS) $(call isa_flags,$<) -c $< -o $@
+
+# --- the EFI binary ---------------------------------------------------------------------------------------------------
+
+EFI_OBJECTS := $(call objects,efi,$(EFI_ASM) $(EFI_ONLY) $(CORE) $(APP) $(KERNELS))
+EFI_SECTIONS := .text .rodata .sbat .rela .data .bss .reloc
+
+# -z defs: a missing function must not link silently.
+build/efi/llmk.so: src/platform/uefi/llmk.lds $(EFI_OBJECTS)
+	$(LD) -nostdlib -shared -Bsymbolic -z defs -z noexecstack --fatal-warnings -T $< $(EFI_OBJECTS) -o $@
+
+build/BOOTX64.EFI: build/efi/llmk.so scripts/pe_finish.py scripts/pe_lint.py | setup-build
+	$(OBJCOPY) $(addprefix -j ,$(EFI_SECTIONS)) --section-alignment 4096 --file-alignment 512 --strip-all --target efi-app-x86_64 --subsystem 10 \
+	  $< $@.tmp
+	python3 scripts/pe_finish.py $@.tmp
+	python3 scripts/pe_lint.py $@.tmp --elf $<
+	mv $@.tmp $@
+
+# --- host -------------------------------------------------------------------------------------------------------------
+
+LIB_SOURCES := $(CORE) $(APP) $(KERNELS) $(HOST_ONLY)
+
+build/host/llmk: $(call objects,host,$(LIB_SOURCES) $(HOST_MAIN))
+	$(CXX) -pthread $^ -o $@
+
+build/check/llmk: $(call objects,check,$(LIB_SOURCES) $(HOST_MAIN))
+	$(CXX) -pthread -fsanitize=address,undefined $^ -o $@
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+FAKE := $(sort $(wildcard tests/fake/*.cpp))
+UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE)
+CHECK := $(sort $(wildcard tests/check/*.cpp))
+GOLDEN := $(sort $(wildcard tests/golden/*.cpp))
+BENCH := $(sort $(wildcard tests/bench/*.cpp))
+
+build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))
+	@mkdir -p $(@D)
+	$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
+
+build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
+	@mkdir -p $(@D)
+	$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
+
+build/tests/golden: $(call objects,host,$(LIB_SOURCES) $(GOLDEN))
+	@mkdir -p $(@D)
+	$(CXX) -pthread $^ -lgtest -lgtest_main -o $@
+
+build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
+	@mkdir -p $(@D)
+	$(CXX) -pthread $^ -lbenchmark -o $@
+
+# --- image ------------------------------------------------------------------------------------------------------------
+
+# What goes on the image: MODELS when given; else what is in models/; else the small model of the assets folder.
+build/llmk.img: build/BOOTX64.EFI scripts/make_image.py $(MODELS) | setup-image
+	$(PY) scripts/make_image.py --efi $< --output $@ $(if $(MODELS),--models $(MODELS),--default-models)
+
+-include $(shell find build -name '*.d' 2>/dev/null)

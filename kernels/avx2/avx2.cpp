@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// The AVX2+FMA set and its kernels over single vectors: attention's weighted sum, softmax, norms, activations, RoPE.
+#include "kernels/avx2/avx2.h"
+#include "kernels/avx2/vector.h"
+
+namespace llmk::djiblas::avx2 {
+
+namespace {
+
+/// kVectors * 8 columns of attention_sum, all in registers.
+template <size_t kVectors>
+void sum_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions)
+{
+    __m256 sums[kVectors];
+    for (size_t i = 0; i < kVectors; i++) {
+        sums[i] = _mm256_setzero_ps();
+    }
+    for (size_t t = 0; t < positions; t++, v += v_stride) {
+        const __m256 weight = _mm256_set1_ps(p[t]);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kVectors; i++) {
+            sums[i] = _mm256_fmadd_ps(_mm256_loadu_ps(v + i * kLanes), weight, sums[i]);
+        }
+    }
+    for (size_t i = 0; i < kVectors; i++) {
+        _mm256_storeu_ps(out + i * kLanes, sums[i]);
+    }
+}
+
+/// The last n columns, n in [1, 7].
+void sum_last_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t n)
+{
+    const __m256i mask = lane_mask(n);
+    __m256 sum = _mm256_setzero_ps();
+    for (size_t t = 0; t < positions; t++, v += v_stride) {
+        sum = _mm256_fmadd_ps(_mm256_maskload_ps(v, mask), _mm256_set1_ps(p[t]), sum);
+    }
+    _mm256_maskstore_ps(out, mask, sum);
+}
+
+/// The largest of n values, n >= 1. Which one comes out where there is a NaN does not matter to softmax.
+float largest(const float* x, size_t n)
+{
+    float max = x[0];
+    size_t i = 0;
+    if (n >= kLanes) {
+        __m256 lanes = _mm256_loadu_ps(x);
+        for (i = kLanes; i + kLanes <= n; i += kLanes) {
+            lanes = _mm256_max_ps(lanes, _mm256_loadu_ps(x + i));
+        }
+        __m128 four = _mm_max_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
+        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        max = _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+    for (; i < n; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    return max;
+}
+
+inline __m256 silu(__m256 v)
+{
+    const __m256 one = _mm256_set1_ps(1.0f);
+    return _mm256_div_ps(v, _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), v))));
+}
+
+} // namespace
+
+void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
+{
+    size_t i = 0;
+    for (; i + 8 * kLanes <= head_dim; i += 8 * kLanes) {
+        sum_columns<8>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i + 4 * kLanes <= head_dim; i += 4 * kLanes) {
+        sum_columns<4>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i + 2 * kLanes <= head_dim; i += 2 * kLanes) {
+        sum_columns<2>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i + kLanes <= head_dim; i += kLanes) {
+        sum_columns<1>(out + i, p, v + i, v_stride, positions);
+    }
+    if (i < head_dim) {
+        sum_last_columns(out + i, p, v + i, v_stride, positions, head_dim - i);
+    }
+}
+
+void softmax(float* x, size_t n)
+{
+    const __m256 max = _mm256_set1_ps(largest(x, n));
+    __m256 sums = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const __m256 e = exp(_mm256_sub_ps(_mm256_loadu_ps(x + i), max));
+        _mm256_storeu_ps(x + i, e);
+        sums = _mm256_add_ps(sums, e);
+    }
+    const __m256i mask = lane_mask(n - i);
+    if (i < n) {
+        const __m256 e = exp(_mm256_sub_ps(_mm256_maskload_ps(x + i, mask), max));
+        _mm256_maskstore_ps(x + i, mask, e);
+        sums = _mm256_add_ps(sums, _mm256_and_ps(e, _mm256_castsi256_ps(mask)));
+    }
+    const __m256 divisor = _mm256_set1_ps(sum_lanes(sums));
+    for (i = 0; i + kLanes <= n; i += kLanes) {
+        _mm256_storeu_ps(x + i, _mm256_div_ps(_mm256_loadu_ps(x + i), divisor));
+    }
+    if (i < n) {
+        _mm256_maskstore_ps(x + i, mask, _mm256_div_ps(_mm256_maskload_ps(x + i, mask), divisor));
+    }
+}
+
+void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon)
+{
+    const float mean = dot_f32(x, x, n) / static_cast<float>(n);
+    const float inverse = 1.0f / __builtin_sqrtf(mean + epsilon);
+    const __m256 factor = _mm256_set1_ps(inverse);
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i), factor);
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(weight + i), scaled));
+    }
+    for (; i < n; i++) {
+        out[i] = weight[i] * (inverse * x[i]);
+    }
+}
+
+void swiglu(float* gate, const float* up, size_t n)
+{
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        _mm256_storeu_ps(gate + i, _mm256_mul_ps(silu(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
+    }
+    if (i < n) {
+        const __m256i mask = lane_mask(n - i);
+        const __m256 activated = silu(_mm256_maskload_ps(gate + i, mask));
+        _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(activated, _mm256_maskload_ps(up + i, mask)));
+    }
+}
+
+void add(float* x, const float* y, size_t n)
+{
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+    }
+    for (; i < n; i++) {
+        x[i] += y[i];
+    }
+}
+
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+{
+    constexpr size_t kPairs = kLanes / 2;
+    const size_t pairs = head_dim / 2;
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        size_t i = 0;
+        for (; i + kPairs <= pairs; i += kPairs) {
+            // (a, b) * cos -/+ (b, a) * sin: fmaddsub subtracts in even lanes and adds in odd ones.
+            const __m256 pair = _mm256_loadu_ps(x + 2 * i);
+            const __m256 swapped = _mm256_permute_ps(pair, _MM_SHUFFLE(2, 3, 0, 1));
+            const __m256 c = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(cos + i)), twice);
+            const __m256 s = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(sin + i)), twice);
+            _mm256_storeu_ps(x + 2 * i, _mm256_fmaddsub_ps(pair, c, _mm256_mul_ps(swapped, s)));
+        }
+        for (; i < pairs; i++) {
+            const float a = x[2 * i];
+            const float b = x[2 * i + 1];
+            x[2 * i] = a * cos[i] - b * sin[i];
+            x[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
+} // namespace llmk::djiblas::avx2
+
+namespace llmk::djiblas {
+
+constinit const KernelSet kAvx2 = {
+    .name = "avx2",
+    .title = "AVX2+FMA",
+    .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma,
+    .dot_f32 = avx2::dot_f32,
+    .gemv_f32 = avx2::gemv_f32,
+    .gemm_f32 = avx2::gemm_f32,
+    .quantize_q8 = avx2::quantize_q8,
+    .gemv_q8 = avx2::gemv_q8,
+    .gemm_q8 = avx2::gemm_q8,
+    .attention_scores = avx2::attention_scores,
+    .attention_sum = avx2::attention_sum,
+    .softmax = avx2::softmax,
+    .rmsnorm = avx2::rmsnorm,
+    .swiglu = avx2::swiglu,
+    .add = avx2::add,
+    .rope_pairs = avx2::rope_pairs,
+};
+
+} // namespace llmk::djiblas

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+//
+// The oracle: every kernel in plain C++, one operation at a time, sums strictly in index order, two roundings for each
+// multiply-add. That is the order of llama2.c's run.c and runq.c, so this set reproduces their texts, and the other
+// sets are checked against it. Clarity before speed.
+#include "kernels/djiblas.h"
+
+#include <cstdint>
+
+namespace llmk::djiblas {
+
+namespace {
+
+/// e^x, correctly rounded but for about one case in 10^8: x = k*ln2 + r, a Taylor polynomial in double, one rounding
+/// to float at the end. That rounding also makes infinities of what is too large and subnormals of what is too small.
+float exp_f32(float x)
+{
+    if (x != x) {
+        return x;
+    }
+    if (x > 90.0f) { // e^88.73 is the last finite one
+        return __builtin_inff();
+    }
+    if (x < -110.0f) { // e^-103.98 already rounds to 0
+        return 0.0f;
+    }
+    constexpr double kLog2E = 1.4426950408889634074;
+    constexpr double kLn2 = 0.69314718055994530942;
+    const double scaled = static_cast<double>(x) * kLog2E;
+    const int k = static_cast<int>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
+    const double r = static_cast<double>(x) - k * kLn2; // |r| <= ln2/2
+    // 1/n! for n = 11 .. 0: the first term left out is 0.35^12 / 12! < 1e-14.
+    constexpr double kFactors[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+                                   1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2,     1.0,        1.0};
+    double sum = 0.0;
+    for (const double factor : kFactors) {
+        sum = sum * r + factor;
+    }
+    const double power_of_two = __builtin_bit_cast(double, static_cast<uint64_t>(k + 1023) << 52);
+    return static_cast<float>(sum * power_of_two);
+}
+
+float dot_f32(const float* a, const float* b, size_t n)
+{
+    float sum = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    for (size_t r = 0; r < rows; r++) {
+        y[r] = dot_f32(w + r * cols, x, cols);
+    }
+}
+
+void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+              size_t batch)
+{
+    for (size_t b = 0; b < batch; b++) {
+        gemv_f32(y + b * y_stride, w, x + b * x_stride, rows, cols);
+    }
+}
+
+/// The largest magnitude of a group; NaN if there is one in it. Magnitudes compare as their bit patterns do, and every
+/// NaN is above infinity.
+float peak_magnitude(const float* x, size_t n)
+{
+    uint32_t peak = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t magnitude = __builtin_bit_cast(uint32_t, x[i]) & 0x7fffffffu;
+        peak = magnitude > peak ? magnitude : peak;
+    }
+    return __builtin_bit_cast(float, peak);
+}
+
+/// Half away from zero, as C's round(). In double, where adding a half is exact. What a subnormal scale puts out of
+/// range is clamped; a NaN (from an infinite or NaN scale, which itself spoils the product) becomes 0.
+int8_t round_to_int8(float v)
+{
+    if (v != v) {
+        return 0;
+    }
+    const float clamped = v > 127.0f ? 127.0f : v < -127.0f ? -127.0f : v;
+    const double half = clamped < 0.0f ? -0.5 : 0.5;
+    return static_cast<int8_t>(static_cast<double>(clamped) + half);
+}
+
+void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t group)
+{
+    for (size_t start = 0; start < n; start += group) {
+        const float scale = peak_magnitude(x + start, group) / 127.0f;
+        *scales++ = scale;
+        for (size_t i = start; i < start + group; i++) {
+            q[i] = scale == 0.0f ? int8_t{0} : round_to_int8(x[i] / scale);
+        }
+    }
+}
+
+float dot_q8(const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales, size_t cols,
+             size_t group)
+{
+    float sum = 0.0f;
+    for (size_t g = 0; g < cols / group; g++) {
+        int64_t products = 0; // a group of more than 2^17 values could pass 2^31
+        for (size_t i = g * group; i < (g + 1) * group; i++) {
+            products += w[i] * x[i];
+        }
+        sum += static_cast<float>(products) * w_scales[g] * x_scales[g];
+    }
+    return sum;
+}
+
+void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales,
+             size_t rows, size_t cols, size_t group)
+{
+    const size_t groups = cols / group;
+    for (size_t r = 0; r < rows; r++) {
+        y[r] = dot_q8(w + r * cols, w_scales + r * groups, x, x_scales, cols, group);
+    }
+}
+
+void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
+             const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch)
+{
+    const size_t groups = cols / group;
+    for (size_t b = 0; b < batch; b++) {
+        gemv_q8(y + b * y_stride, w, w_scales, x + b * cols, x_scales + b * groups, rows, cols, group);
+    }
+}
+
+void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
+                      float scale)
+{
+    for (size_t t = 0; t < positions; t++) {
+        scores[t] = scale * dot_f32(q, k + t * k_stride, head_dim);
+    }
+}
+
+void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
+{
+    for (size_t i = 0; i < head_dim; i++) {
+        out[i] = 0.0f;
+    }
+    for (size_t t = 0; t < positions; t++) {
+        for (size_t i = 0; i < head_dim; i++) {
+            out[i] += p[t] * v[t * v_stride + i];
+        }
+    }
+}
+
+void softmax(float* x, size_t n)
+{
+    float max = x[0];
+    for (size_t i = 1; i < n; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    float sum = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = exp_f32(x[i] - max);
+        sum += x[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        x[i] /= sum;
+    }
+}
+
+void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon)
+{
+    const float mean = dot_f32(x, x, n) / static_cast<float>(n);
+    const float inverse = 1.0f / __builtin_sqrtf(mean + epsilon);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = weight[i] * (inverse * x[i]);
+    }
+}
+
+void swiglu(float* gate, const float* up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float sigmoid = 1.0f / (1.0f + exp_f32(-gate[i]));
+        gate[i] = gate[i] * sigmoid * up[i];
+    }
+}
+
+void add(float* x, const float* y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[i] += y[i];
+    }
+}
+
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+{
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        for (size_t i = 0; i < head_dim / 2; i++) {
+            const float a = x[2 * i];
+            const float b = x[2 * i + 1];
+            x[2 * i] = a * cos[i] - b * sin[i];
+            x[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
+} // namespace
+
+constinit const KernelSet kScalar = {
+    .name = "scalar",
+    .title = "Scalar",
+    .features = 0,
+    .dot_f32 = dot_f32,
+    .gemv_f32 = gemv_f32,
+    .gemm_f32 = gemm_f32,
+    .quantize_q8 = quantize_q8,
+    .gemv_q8 = gemv_q8,
+    .gemm_q8 = gemm_q8,
+    .attention_scores = attention_scores,
+    .attention_sum = attention_sum,
+    .softmax = softmax,
+    .rmsnorm = rmsnorm,
+    .swiglu = swiglu,
+    .add = add,
+    .rope_pairs = rope_pairs,
+};
+
+} // namespace llmk::djiblas

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//
+// The SSE2 set and its kernels over single vectors: attention's weighted sum, softmax, norms, activations, RoPE.
+#include "kernels/sse2/sse2.h"
+#include "kernels/sse2/vector.h"
+
+namespace llmk::djiblas::sse2 {
+
+namespace {
+
+/// kVectors * 4 columns of attention_sum, all in registers.
+template <size_t kVectors>
+void sum_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions)
+{
+    __m128 sums[kVectors];
+    for (size_t i = 0; i < kVectors; i++) {
+        sums[i] = _mm_setzero_ps();
+    }
+    for (size_t t = 0; t < positions; t++, v += v_stride) {
+        const __m128 weight = _mm_set1_ps(p[t]);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kVectors; i++) {
+            sums[i] = _mm_add_ps(sums[i], _mm_mul_ps(_mm_loadu_ps(v + i * kLanes), weight));
+        }
+    }
+    for (size_t i = 0; i < kVectors; i++) {
+        _mm_storeu_ps(out + i * kLanes, sums[i]);
+    }
+}
+
+/// The largest of n values, n >= 1. Which one comes out where there is a NaN does not matter to softmax.
+float largest(const float* x, size_t n)
+{
+    float max = x[0];
+    size_t i = 0;
+    if (n >= kLanes) {
+        __m128 lanes = _mm_loadu_ps(x);
+        for (i = kLanes; i + kLanes <= n; i += kLanes) {
+            lanes = _mm_max_ps(lanes, _mm_loadu_ps(x + i));
+        }
+        lanes = _mm_max_ps(lanes, _mm_movehl_ps(lanes, lanes));
+        lanes = _mm_max_ss(lanes, _mm_shuffle_ps(lanes, lanes, _MM_SHUFFLE(1, 1, 1, 1)));
+        max = _mm_cvtss_f32(lanes);
+    }
+    for (; i < n; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    return max;
+}
+
+inline __m128 silu(__m128 v)
+{
+    const __m128 one = _mm_set1_ps(1.0f);
+    return _mm_div_ps(v, _mm_add_ps(one, exp(_mm_sub_ps(_mm_setzero_ps(), v))));
+}
+
+} // namespace
+
+void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
+{
+    size_t i = 0;
+    for (; i + 8 * kLanes <= head_dim; i += 8 * kLanes) {
+        sum_columns<8>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i + 4 * kLanes <= head_dim; i += 4 * kLanes) {
+        sum_columns<4>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i + kLanes <= head_dim; i += kLanes) {
+        sum_columns<1>(out + i, p, v + i, v_stride, positions);
+    }
+    for (; i < head_dim; i++) {
+        float sum = 0.0f;
+        for (size_t t = 0; t < positions; t++) {
+            sum += p[t] * v[t * v_stride + i];
+        }
+        out[i] = sum;
+    }
+}
+
+void softmax(float* x, size_t n)
+{
+    const __m128 max = _mm_set1_ps(largest(x, n));
+    __m128 sums = _mm_setzero_ps();
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const __m128 e = exp(_mm_sub_ps(_mm_loadu_ps(x + i), max));
+        _mm_storeu_ps(x + i, e);
+        sums = _mm_add_ps(sums, e);
+    }
+    float sum = sum_lanes(sums);
+    const size_t left = n - i;
+    if (left != 0) {
+        const __m128 e = exp(_mm_sub_ps(load_tail(x + i, left), max));
+        store_tail(x + i, e, left);
+        for (size_t k = i; k < n; k++) {
+            sum += x[k];
+        }
+    }
+    const __m128 divisor = _mm_set1_ps(sum);
+    for (i = 0; i + kLanes <= n; i += kLanes) {
+        _mm_storeu_ps(x + i, _mm_div_ps(_mm_loadu_ps(x + i), divisor));
+    }
+    for (; i < n; i++) {
+        x[i] /= sum;
+    }
+}
+
+void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon)
+{
+    const float mean = dot_f32(x, x, n) / static_cast<float>(n);
+    const float inverse = 1.0f / __builtin_sqrtf(mean + epsilon);
+    const __m128 factor = _mm_set1_ps(inverse);
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        const __m128 scaled = _mm_mul_ps(_mm_loadu_ps(x + i), factor);
+        _mm_storeu_ps(out + i, _mm_mul_ps(_mm_loadu_ps(weight + i), scaled));
+    }
+    for (; i < n; i++) {
+        out[i] = weight[i] * (inverse * x[i]);
+    }
+}
+
+void swiglu(float* gate, const float* up, size_t n)
+{
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        _mm_storeu_ps(gate + i, _mm_mul_ps(silu(_mm_loadu_ps(gate + i)), _mm_loadu_ps(up + i)));
+    }
+    const size_t left = n - i;
+    if (left != 0) {
+        store_tail(gate + i, _mm_mul_ps(silu(load_tail(gate + i, left)), load_tail(up + i, left)), left);
+    }
+}
+
+void add(float* x, const float* y, size_t n)
+{
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+        _mm_storeu_ps(x + i, _mm_add_ps(_mm_loadu_ps(x + i), _mm_loadu_ps(y + i)));
+    }
+    for (; i < n; i++) {
+        x[i] += y[i];
+    }
+}
+
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+{
+    const size_t pairs = head_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        size_t i = 0;
+        for (; i + kLanes <= pairs; i += kLanes) {
+            // Four pairs: the firsts to a, the seconds to b, and back.
+            const __m128 low = _mm_loadu_ps(x + 2 * i);
+            const __m128 high = _mm_loadu_ps(x + 2 * i + kLanes);
+            const __m128 a = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+            const __m128 b = _mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
+            const __m128 c = _mm_loadu_ps(cos + i);
+            const __m128 s = _mm_loadu_ps(sin + i);
+            const __m128 turned_a = _mm_sub_ps(_mm_mul_ps(a, c), _mm_mul_ps(b, s));
+            const __m128 turned_b = _mm_add_ps(_mm_mul_ps(a, s), _mm_mul_ps(b, c));
+            _mm_storeu_ps(x + 2 * i, _mm_unpacklo_ps(turned_a, turned_b));
+            _mm_storeu_ps(x + 2 * i + kLanes, _mm_unpackhi_ps(turned_a, turned_b));
+        }
+        for (; i < pairs; i++) {
+            const float a = x[2 * i];
+            const float b = x[2 * i + 1];
+            x[2 * i] = a * cos[i] - b * sin[i];
+            x[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
+} // namespace llmk::djiblas::sse2
+
+namespace llmk::djiblas {
+
+constinit const KernelSet kSse2 = {
+    .name = "sse2",
+    .title = "SSE2",
+    .features = kFeatureSse2,
+    .dot_f32 = sse2::dot_f32,
+    .gemv_f32 = sse2::gemv_f32,
+    .gemm_f32 = sse2::gemm_f32,
+    .quantize_q8 = sse2::quantize_q8,
+    .gemv_q8 = sse2::gemv_q8,
+    .gemm_q8 = sse2::gemm_q8,
+    .attention_scores = sse2::attention_scores,
+    .attention_sum = sse2::attention_sum,
+    .softmax = sse2::softmax,
+    .rmsnorm = sse2::rmsnorm,
+    .swiglu = sse2::swiglu,
+    .add = sse2::add,
+    .rope_pairs = sse2::rope_pairs,
+};
+
+} // namespace llmk::djiblas

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// The kernels of the SSE2 set, one declaration each; contracts are KernelSet's. Nothing beyond the x86-64 baseline: no
+// SSE3 horizontal adds, no SSSE3 shuffles, no SSE4.1 sign extension.
+#pragma once
+
+#include "kernels/djiblas.h"
+
+namespace llmk::djiblas::sse2 {
+
+// gemm.cpp
+float dot_f32(const float* a, const float* b, size_t n);
+void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+              size_t batch);
+void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
+                      float scale);
+
+// q8.cpp
+void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t group);
+void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales,
+             size_t rows, size_t cols, size_t group);
+void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
+             const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch);
+
+// sse2.cpp
+void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim);
+void softmax(float* x, size_t n);
+void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon);
+void swiglu(float* gate, const float* up, size_t n);
+void add(float* x, const float* y, size_t n);
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+
+} // namespace llmk::djiblas::sse2

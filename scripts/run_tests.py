@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs every suite that is built and ends with one line: `N passed, N failed` (and `, N skipped` when some were).
+
+The suites, in this order: lint (each check counts as one), the GoogleTest programs unit, check and golden, then
+pytest on tests/tool and tests/e2e. A program that crashes, is missing or runs nothing is a failure. `make test`
+builds what is needed first. Exit status: 0 only if something ran and nothing failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lint
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "test-results"
+DEFAULT_ASSETS = "../shared/assets"
+
+
+@dataclass
+class Counts:
+    """How the tests of a suite went."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Counts) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    @property
+    def ran(self) -> int:
+        return self.passed + self.failed
+
+    def summary(self) -> str:
+        text = f"{self.passed} passed, {self.failed} failed"
+        return f"{text}, {self.skipped} skipped" if self.skipped else text
+
+
+def say(message: str) -> None:
+    print(message, flush=True)
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment: LLMK_ASSETS as an absolute path, since some tests change their folder."""
+    assets = ROOT / os.environ.get("LLMK_ASSETS", DEFAULT_ASSETS)
+    return {**os.environ, "LLMK_ASSETS": str(assets.resolve())}
+
+
+def result_file(name: str) -> Path:
+    """Where a suite is to write what it counted; nothing of an earlier run stays there."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / name
+    path.unlink(missing_ok=True)
+    return path
+
+
+def end_of(returncode: int) -> str:
+    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+
+
+# --- GoogleTest -------------------------------------------------------------------------------------------------------
+
+
+def count_gtest(text: str) -> Counts:
+    """The counts in GoogleTest's JSON. Tests that are switched off (DISABLED_) are not counted."""
+    counts = Counts()
+    for suite in json.loads(text)["testsuites"]:
+        for case in suite["testsuite"]:
+            if case.get("failures"):
+                counts.failed += 1
+            elif case.get("result") == "SKIPPED":
+                counts.skipped += 1
+            elif case.get("status") == "RUN":
+                counts.passed += 1
+    return counts
+
+
+def run_gtest(name: str) -> Counts:
+    program = ROOT / "build" / "tests" / name
+    if not program.is_file():
+        say(f"{program.relative_to(ROOT)} is not there: `make tests` builds it")
+        return Counts(failed=1)
+    report = result_file(f"{name}.json")
+    command = [str(program), f"--gtest_output=json:{report}", "--gtest_brief=1"]
+    returncode = subprocess.run(command, cwd=ROOT, env=environment()).returncode
+    try:
+        counts = count_gtest(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError):
+        say(f"{name} crashed ({end_of(returncode)}) and left no report")
+        return Counts(failed=1)
+    if returncode != 0 and counts.failed == 0:
+        say(f"{name}: every test passed, yet the program failed ({end_of(returncode)}): a leak, or a crash at its end")
+        counts.failed = 1
+    return counts
+
+
+# --- pytest -----------------------------------------------------------------------------------------------------------
+
+
+def count_junit(text: str) -> Counts:
+    """The counts in pytest's JUnit report; an error in a fixture is a failure."""
+    counts = Counts()
+    for suite in ElementTree.fromstring(text).iter("testsuite"):
+        total, skipped = int(suite.get("tests", "0")), int(suite.get("skipped", "0"))
+        failed = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
+        counts.add(Counts(total - failed - skipped, failed, skipped))
+    return counts
+
+
+def run_pytest(name: str) -> Counts:
+    folder = ROOT / "tests" / name
+    if not folder.is_dir():
+        say(f"{folder.relative_to(ROOT)} is not there")
+        return Counts(failed=1)
+    report = result_file(f"{name}.xml")
+    command = [sys.executable, "-m", "pytest", str(folder), f"--junitxml={report}", "-o", "junit_family=xunit2"]
+    returncode = subprocess.run(command, cwd=ROOT, env=environment()).returncode
+    try:
+        counts = count_junit(report.read_text(encoding="utf-8"))
+    except (OSError, ElementTree.ParseError):
+        say(f"pytest stopped ({end_of(returncode)}) and left no report")
+        return Counts(failed=1)
+    if returncode != 0 and counts.failed == 0:
+        say(f"pytest on {name}: {end_of(returncode)}" + (", no test was found" if counts.ran == 0 else ""))
+        counts.failed = 1
+    return counts
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+def run_lint() -> Counts:
+    results = [lint.run_check(name) for name in lint.CHECKS]
+    passed = sum(result.passed for result in results)
+    return Counts(passed, len(results) - passed)
+
+
+SUITES: dict[str, Callable[[], Counts]] = {
+    "lint": run_lint,
+    "unit": lambda: run_gtest("unit"),
+    "check": lambda: run_gtest("check"),
+    "golden": lambda: run_gtest("golden"),
+    "tool": lambda: run_pytest("tool"),
+    "e2e": lambda: run_pytest("e2e"),
+}
+
+
+def run_suites(names: list[str]) -> Counts:
+    """Runs the suites, prints a table of them, and returns the sum."""
+    rows: list[str] = []
+    total = Counts()
+    for name in names:
+        say(f"--- {name} ---")
+        started = time.monotonic()
+        counts = SUITES[name]()
+        seconds = time.monotonic() - started
+        say(f"{name}: {counts.summary()} in {seconds:.1f} s\n")
+        rows.append(f"{name:8}{counts.passed:8}{counts.failed:8}{counts.skipped:9}{seconds:10.1f}")
+        total.add(counts)
+    say(f"{'suite':8}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}")
+    say("\n".join(rows))
+    return total
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(SUITES), default=list(SUITES), help="run just these suites")
+    total = run_suites(parser.parse_args(arguments).only)
+    say(total.summary())
+    return 0 if total.ran > 0 and total.failed == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

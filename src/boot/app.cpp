@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+#include "boot/app.h"
+
+#include "boot/candidates.h"
+#include "boot/config.h"
+#include "boot/demos.h"
+#include "boot/load_bar.h"
+#include "boot/menu.h"
+#include "repl/commands.h"
+
+namespace llmk {
+
+namespace {
+
+/// An autorun file is typed text, not a book.
+constexpr uint64_t kMaxScriptBytes = 1u << 20;
+
+/// Everything that is too large for a stack, in pages of its own.
+class App final : public ModelShelf {
+public:
+    explicit App(Platform& platform)
+        : m_platform(platform), m_engine(platform), m_keys(platform), m_history(m_history_storage),
+          m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform)
+    {
+    }
+
+    void run();
+
+    void list(LineSink& out) override;
+    Result<Text<384>> find(std::string_view name) override;
+
+private:
+    void say(std::string_view line);
+    template <class... Args>
+        requires(sizeof...(Args) > 0)
+    void say(std::string_view pattern, const Args&... args)
+    {
+        say(std::string_view(Text<480>(pattern, args...)));
+    }
+    void start();
+    void find_volume();
+    void read_script();
+    void scan();
+    void describe(const Candidate& file, MenuEntry& entry);
+    bool load(std::string_view path);
+    void apply_config();
+    void greet();
+    /// The chat with the loaded model, and with those that /load puts in its place. False: leave the program.
+    bool chat();
+
+    Platform& m_platform;
+    Engine m_engine;
+    KeyQueue m_keys;
+    char m_history_storage[16 * 1024] = {};
+    char m_line_storage[32 * 1024] = {};
+    History m_history;
+    LineEditor m_editor;
+    Script m_script;
+    Vec<char> m_script_text;
+    Config m_config;
+    CandidateList m_files;
+    MenuEntry m_entries[CandidateList::kCapacity];
+    Text<480> m_note; ///< above the menu: why the last model did not start
+};
+
+void App::say(std::string_view line)
+{
+    m_platform.console_write(line);
+    m_platform.console_write("\n");
+}
+
+void App::start()
+{
+    m_platform.console_style(Style::bold);
+    say("LLM Bare-Metal " LLMK_VERSION);
+    m_platform.console_style(Style::normal);
+    find_volume();
+    const ConfigReport report = {
+        [](void* context, std::string_view sentence) { static_cast<App*>(context)->say("[config] {}", sentence); }, this};
+    auto loaded = load_config(m_platform, m_config, report);
+    if (!loaded.ok()) {
+        say("[config] {}", loaded.error().message);
+    }
+    auto started = m_engine.start(m_config.kernels ? m_config.kernels->view() : std::string_view());
+    if (!started.ok()) {
+        say("[config] {}; measuring instead", started.error().message);
+        started = m_engine.use_kernels("auto");
+    }
+    if (!started.ok()) {
+        say("error: {}", started.error().message);
+        return;
+    }
+    m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
+    say("[CPU] {}", m_engine.cpu().brand);
+    say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
+    say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);
+    read_script();
+}
+
+/// The volume the program came from, unless it holds neither a model nor a configuration and another holds a model
+/// (Ventoy and the like boot from one file system and keep the files on another).
+void App::find_volume()
+{
+    const size_t count = m_platform.volume_count();
+    if (count == 0) {
+        say("No volume with a file system was found. This program reads FAT32; sticks above 32 GB often come as exFAT.");
+        return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        if (!m_platform.volume_use(i).ok() || !list_candidates(m_platform, m_files).ok()) {
+            continue;
+        }
+        if (m_files.count > 0) {
+            if (i > 0) {
+                say("[volume] models were found on volume {}", i);
+            }
+            return;
+        }
+    }
+    (void)m_platform.volume_use(0).ok();
+}
+
+void App::read_script()
+{
+    if (!m_config.autorun) {
+        return;
+    }
+    const auto path = m_config.autorun->view();
+    auto file = m_platform.file_open(path, OpenMode::read);
+    if (!file.ok()) {
+        say("[autorun] {}", file.error().message);
+        return;
+    }
+    const auto read = [&]() -> Result<void> {
+        const uint64_t size = TRY(m_platform.file_size(file.value()));
+        if (size > kMaxScriptBytes) {
+            return fail(Status::invalid_argument, "{}: {} bytes are more than an autorun file may have ({})", path, size,
+                        kMaxScriptBytes);
+        }
+        TRY(m_script_text.resize(size));
+        TRY(m_platform.file_read_at(file.value(), 0, m_script_text.data(), size));
+        return success();
+    };
+    auto result = read();
+    m_platform.file_close(file.value());
+    if (!result.ok()) {
+        say("[autorun] {}", result.error().message);
+        return;
+    }
+    m_script.set({m_script_text.data(), m_script_text.size()});
+}
+
+void App::describe(const Candidate& file, MenuEntry& entry)
+{
+    entry = {};
+    entry.name = file.name();
+    entry.path = file.path;
+    entry.size_bytes = file.size_bytes;
+    if (file.is_directory) {
+        entry.reason = Text<320>("{}: is a folder, not a model file", file.path);
+        return;
+    }
+    auto inspected = inspect_model(m_platform, file.path, {});
+    if (!inspected.ok()) {
+        entry.reason = inspected.error().message;
+        return;
+    }
+    const ModelDesc& desc = inspected.value().desc;
+    entry.type = desc.type;
+    entry.parameters = desc.parameters;
+    entry.context = desc.context_length;
+    entry.architecture = desc.architecture;
+    entry.kind = model_kind_name(desc.kind);
+    auto plan = fit_memory(m_platform, inspected.value(), m_config.context.value_or(0));
+    if (!plan.ok()) {
+        entry.reason = plan.error().message;
+        auto wanted = plan_memory(inspected.value(), 0);
+        entry.memory_bytes = wanted.ok() ? wanted.value().total() : 0;
+        return;
+    }
+    entry.memory_bytes = plan.value().total();
+    entry.loadable = true;
+}
+
+void App::scan()
+{
+    auto listed = list_candidates(m_platform, m_files);
+    if (!listed.ok()) {
+        m_note = listed.error().message;
+    }
+    for (size_t i = 0; i < m_files.count; ++i) {
+        describe(m_files.items[i], m_entries[i]);
+    }
+    if (m_files.left_out > 0) {
+        m_note = Text<480>("{} more files were left out: the menu shows {}", m_files.left_out, CandidateList::kCapacity);
+    }
+}
+
+bool App::load(std::string_view path)
+{
+    LoadBar bar(m_platform, m_keys, file_name(path));
+    auto loaded = m_engine.load(path, {}, m_config.context.value_or(0), bar.observer());
+    bar.finish(loaded.ok());
+    if (!loaded.ok()) {
+        m_note = loaded.error().message;
+        m_platform.console_style(Style::error);
+        say("error: {}", m_note);
+        m_platform.console_style(Style::normal);
+        return false;
+    }
+    return true;
+}
+
+void App::apply_config()
+{
+    Chat& chat = m_engine.chat();
+    SamplerSettings& sampler = chat.settings.sampler;
+    sampler.temperature = m_config.temp.value_or(sampler.temperature);
+    sampler.min_p = m_config.min_p.value_or(sampler.min_p);
+    sampler.top_p = m_config.top_p.value_or(sampler.top_p);
+    sampler.top_k = static_cast<uint32_t>(m_config.top_k.value_or(sampler.top_k));
+    sampler.no_repeat_ngram = static_cast<uint32_t>(m_config.norepeat.value_or(sampler.no_repeat_ngram));
+    sampler.repeat_penalty = m_config.repeat.value_or(sampler.repeat_penalty);
+    sampler.repeat_window = static_cast<uint32_t>(m_config.repeat_window.value_or(sampler.repeat_window));
+    chat.settings.max_tokens = static_cast<uint32_t>(m_config.max_tokens.value_or(chat.settings.max_tokens));
+    if (m_config.seed) {
+        chat.random.reseed(*m_config.seed);
+    }
+    for (size_t i = 0; i < m_config.stop_count; ++i) {
+        chat.settings.stops[i] = m_config.stops[i];
+    }
+    if (m_config.system) {
+        auto set = chat.set_system(*m_config.system, {});
+        if (!set.ok()) {
+            say("[config] system: {}", set.error().message);
+        }
+    }
+}
+
+void App::greet()
+{
+    const ModelDesc& desc = m_engine.model().desc;
+    const size_t context = m_engine.session().context();
+    say("{}: {}, {} parameters, {}, context {}, {} of memory", file_name(desc.path), desc.architecture,
+        human_count(desc.parameters), desc.type, context, human_bytes(m_engine.session().plan().total()));
+    if (context < desc.context_length) {
+        say("[memory] the context was shrunk from {} to {} positions to fit", desc.context_length, context);
+    }
+    m_platform.console_style(Style::dim);
+    say(desc.kind == ModelKind::story ? "Type the start of a story; the model goes on. /help lists commands, Esc stops."
+                                      : "Type a message. /help lists commands, Esc stops an answer.");
+    const auto demos = demo_prompts(model_kind_name(desc.kind));
+    for (size_t i = 0; i < demos.size() && i < 3; ++i) {
+        say("  {} {}", i == 0 ? "Try:" : "    ", demos[i]);
+    }
+    m_platform.console_style(Style::normal);
+}
+
+bool App::chat()
+{
+    for (;;) {
+        greet();
+        Repl repl(m_engine, m_keys, m_editor, m_script, *this);
+        apply_config();
+        repl.show_stats(m_config.stats.value_or(true));
+        const ReplExit exit = repl.run();
+        if (exit == ReplExit::leave) {
+            return false;
+        }
+        const Text<384> wanted(repl.requested_model());
+        m_engine.unload();
+        if (exit == ReplExit::menu || !load(wanted)) {
+            return true;
+        }
+    }
+}
+
+void App::list(LineSink& out)
+{
+    for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
+        if (entry.loadable) {
+            out.line("[+] {:<32} {:>8} {:<12} {:>10}", entry.path, human_count(entry.parameters), entry.type,
+                     human_bytes(entry.size_bytes));
+        } else {
+            out.line("[!] {}", entry.reason);
+        }
+    }
+    if (m_files.count == 0) {
+        out.line("no models on this volume");
+    }
+}
+
+Result<Text<384>> App::find(std::string_view name)
+{
+    const MenuEntry* nearest = nullptr;
+    size_t distance = SIZE_MAX;
+    for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
+        const auto stem = head(entry.name, entry.name.view().rfind('.'));
+        if (equal_ignore_case(entry.name, name) || equal_ignore_case(entry.path, name) || equal_ignore_case(stem, name)) {
+            return entry.path;
+        }
+        const size_t here = edit_distance(entry.name, name);
+        if (here < distance) {
+            distance = here;
+            nearest = &entry;
+        }
+    }
+    return fail(Status::not_found, "{} is not on this volume{}{}; /models lists what is", name,
+                nearest == nullptr ? "" : ", did you mean ", nearest == nullptr ? std::string_view() : nearest->name.view());
+}
+
+void App::run()
+{
+    start();
+    bool first = true;
+    for (;;) {
+        scan();
+        MenuOptions options;
+        options.title = "LLM Bare-Metal " LLMK_VERSION;
+        options.note = m_note;
+        options.default_name = m_config.default_model ? m_config.default_model->view() : std::string_view();
+        // After /exit or a failed load the person wants to choose: no countdown, no choosing by itself.
+        options.timeout_seconds = first ? m_config.timeout_seconds : std::nullopt;
+        options.start_only_one = first;
+        const MenuChoice choice = run_menu(m_platform, m_keys, {m_entries, m_files.count}, options);
+        first = false;
+        m_note.clear();
+        if (choice.action == MenuAction::leave) {
+            return;
+        }
+        if (choice.action == MenuAction::start && load(m_entries[choice.index].path) && !chat()) {
+            return;
+        }
+        m_engine.unload();
+    }
+}
+
+} // namespace
+
+void run_app(Platform& platform)
+{
+    constexpr uint64_t kBytes = (sizeof(App) + 4095) / 4096 * 4096;
+    auto pages = platform.pages_alloc(kBytes);
+    if (!pages.ok()) {
+        platform.console_write(pages.error().message);
+        platform.console_write("\n");
+        return;
+    }
+    App* const app = new (pages.value()) App(platform);
+    app->run();
+    app->~App();
+    platform.pages_free(pages.value(), kBytes);
+}
+
+} // namespace llmk

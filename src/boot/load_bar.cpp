@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "boot/load_bar.h"
+
+#include <algorithm>
+
+namespace llmk {
+
+namespace {
+constexpr size_t kCells = 20;
+constexpr uint64_t kRedrawsPerSecond = 10; // a serial line has other things to carry
+} // namespace
+
+LoadObserver LoadBar::observer()
+{
+    return {this, [](void* context, uint64_t done, uint64_t total) {
+                return static_cast<LoadBar*>(context)->progress(done, total);
+            }};
+}
+
+bool LoadBar::progress(uint64_t done_bytes, uint64_t total_bytes)
+{
+    m_total_bytes = total_bytes;
+    const uint64_t now = m_platform.ticks();
+    if (m_drawn == 0 || now - m_drawn >= m_platform.ticks_per_second() / kRedrawsPerSecond) {
+        m_drawn = now;
+        draw(done_bytes, total_bytes);
+    }
+    return !m_keys.interrupt_pending();
+}
+
+void LoadBar::draw(uint64_t done_bytes, uint64_t total_bytes)
+{
+    const double seconds = std::max(static_cast<double>(m_platform.ticks() - m_started) /
+                                        static_cast<double>(m_platform.ticks_per_second()),
+                                    1e-6);
+    const double speed = static_cast<double>(done_bytes) / seconds;
+    const uint64_t cells = total_bytes == 0 ? kCells : done_bytes * kCells / total_bytes;
+    Text<160> line("{:.24} [", m_name);
+    for (size_t i = 0; i < kCells; ++i) {
+        line.put(i < cells ? '#' : '.');
+    }
+    format(line, "] {} of {}, {:.1} MB/s", human_bytes(done_bytes), human_bytes(total_bytes), speed / 1e6);
+    if (done_bytes < total_bytes) {
+        format(line, ", {:.0} s left", static_cast<double>(total_bytes - done_bytes) / speed);
+    }
+    const size_t drawn = line.size();
+    while (line.size() < m_width && line.size() + 1 < line.capacity()) {
+        line.put(' '); // over the rest of a longer line
+    }
+    const size_t room = std::max<size_t>(m_platform.console_size().columns, 2) - 1;
+    const auto shown = head(line, room);
+    m_platform.console_move(-static_cast<int>(m_width), 0);
+    m_platform.console_write(shown);
+    if (shown.size() > drawn) {
+        m_platform.console_move(-static_cast<int>(shown.size() - drawn), 0);
+    }
+    m_width = std::min(drawn, room);
+}
+
+void LoadBar::finish(bool loaded)
+{
+    if (loaded) {
+        draw(m_total_bytes, m_total_bytes);
+    }
+    m_platform.console_write("\n");
+}
+
+} // namespace llmk

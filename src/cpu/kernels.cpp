@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//
+// The table of kernel sets, completion from the sets below, and the measurement that chooses. Features alone choose
+// badly: under an emulator FMA can be many times slower than a multiplication and an addition.
+#include "cpu/kernels.h"
+
+#include "llmk/platform.h"
+
+namespace llmk {
+
+namespace {
+
+constexpr const KernelSet* kSets[] = {&djiblas::kAvx2, &djiblas::kSse2, &djiblas::kScalar};
+static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
+
+struct FeatureName {
+    uint32_t bit;
+    std::string_view name;
+};
+constexpr FeatureName kFeatureNames[] = {
+    {djiblas::kFeatureSse2, "SSE2"}, {djiblas::kFeatureAvx2, "AVX2"}, {djiblas::kFeatureFma, "FMA"}};
+
+bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }
+
+template <class... Members> void fill_missing(KernelSet& set, const KernelSet& below, Members... members)
+{
+    ((set.*members = set.*members ? set.*members : below.*members), ...);
+}
+
+/// Each kernel that kSets[index] leaves out comes from the next usable set below that has it.
+KernelSet complete(size_t index, const CpuFeatures& cpu)
+{
+    KernelSet set = *kSets[index];
+    for (size_t i = index + 1; i < std::size(kSets); i++) {
+        if (is_usable(*kSets[i], cpu)) {
+            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemm_f32,
+                         &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8,
+                         &KernelSet::attention_scores, &KernelSet::attention_sum, &KernelSet::softmax,
+                         &KernelSet::rmsnorm, &KernelSet::swiglu, &KernelSet::add, &KernelSet::rope_pairs);
+        }
+    }
+    return set;
+}
+
+Error unknown_set(std::string_view name)
+{
+    Text<64> known;
+    for (const KernelSet* set : kSets) {
+        format(known, known.size() == 0 ? "{}" : ", {}", set->name);
+    }
+    return fail(Status::not_found, "there is no kernel set \"{}\"; choose one of: {}", name, known);
+}
+
+Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
+{
+    Text<64> missing;
+    for (const FeatureName& feature : kFeatureNames) {
+        if ((set.features & ~cpu.mask & feature.bit) != 0) {
+            format(missing, missing.size() == 0 ? "{}" : " and {}", feature.name);
+        }
+    }
+    return fail(Status::unsupported, "kernel set \"{}\" needs {}, which this CPU lacks or its firmware keeps off",
+                set.name, missing);
+}
+
+// --- calibration ----------------------------------------------------------------------------------------------------
+
+constexpr size_t kPositions = 128;
+constexpr size_t kHeadDim = 64;
+constexpr int kTimedRuns = 3;
+
+/// The workload, carved from the caller's scratch. Every block is a multiple of 64 bytes.
+struct Workload {
+    float* weights; // (kCalibrationRows, kCalibrationCols)
+    float* x;       // (kCalibrationCols)
+    float* y;       // (kCalibrationRows)
+    float* keys;    // (kPositions, kHeadDim)
+    float* values;  // (kPositions, kHeadDim)
+    float* query;   // (kHeadDim)
+    float* scores;  // (kPositions)
+    float* out;     // (kHeadDim)
+};
+
+constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kCalibrationCols + kCalibrationRows +
+                                   2 * kPositions * kHeadDim + 2 * kHeadDim + kPositions;
+static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
+
+Workload lay_out(void* scratch)
+{
+    auto* next = static_cast<float*>(scratch);
+    // Values as weights have them: zeros and subnormals would be timed wrongly.
+    uint32_t state = 1;
+    for (size_t i = 0; i < kWorkloadFloats; i++) {
+        state = state * 1664525u + 1013904223u; // Numerical Recipes' generator
+        next[i] = static_cast<float>(state >> 8 | 1u) * 0x1p-24f - 0.5f;
+    }
+    const auto take = [&next](size_t count) {
+        float* block = next;
+        next += count;
+        return block;
+    };
+    Workload work;
+    work.weights = take(kCalibrationRows * kCalibrationCols);
+    work.x = take(kCalibrationCols);
+    work.y = take(kCalibrationRows);
+    work.keys = take(kPositions * kHeadDim);
+    work.values = take(kPositions * kHeadDim);
+    work.query = take(kHeadDim);
+    work.scores = take(kPositions);
+    work.out = take(kHeadDim);
+    return work;
+}
+
+void run_gemv(const KernelSet& set, const Workload& work)
+{
+    set.gemv_f32(work.y, work.weights, work.x, kCalibrationRows, kCalibrationCols);
+}
+
+void run_attention(const KernelSet& set, const Workload& work)
+{
+    set.attention_scores(work.scores, work.query, work.keys, kHeadDim, kPositions, kHeadDim, 0.125f);
+    set.softmax(work.scores, kPositions);
+    set.attention_sum(work.out, work.scores, work.values, kHeadDim, kPositions, kHeadDim);
+}
+
+uint64_t best_ticks(Platform& platform, const KernelSet& set, const Workload& work,
+                    void (*run)(const KernelSet&, const Workload&))
+{
+    run(set, work);
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < kTimedRuns; i++) {
+        const uint64_t start = platform.ticks();
+        run(set, work);
+        const uint64_t ticks = platform.ticks() - start;
+        best = ticks < best ? ticks : best;
+    }
+    return best;
+}
+
+} // namespace
+
+std::span<const KernelSet* const> kernel_sets() { return kSets; }
+
+Result<KernelSet> complete_kernel_set(std::string_view name, const CpuFeatures& cpu)
+{
+    for (size_t i = 0; i < std::size(kSets); i++) {
+        if (equal_ignore_case(name, kSets[i]->name)) {
+            if (!is_usable(*kSets[i], cpu)) {
+                return unusable_set(*kSets[i], cpu);
+            }
+            return complete(i, cpu);
+        }
+    }
+    return unknown_set(name);
+}
+
+KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void* scratch)
+{
+    const Workload work = lay_out(scratch);
+    KernelChoice choice{};
+    uint64_t best_gemv = UINT64_MAX;
+    uint64_t best_attention = UINT64_MAX;
+    for (size_t i = 0; i < std::size(kSets); i++) {
+        KernelTiming& timing = choice.timings[choice.timing_count++];
+        timing.name = kSets[i]->name;
+        timing.usable = is_usable(*kSets[i], cpu);
+        if (!timing.usable) {
+            continue;
+        }
+        const KernelSet set = complete(i, cpu);
+        timing.gemv_ticks = best_ticks(platform, set, work, run_gemv);
+        timing.attention_ticks = best_ticks(platform, set, work, run_attention);
+        // Of equals (a clock too coarse to tell) the first stays, which is the best by expectation.
+        if (timing.gemv_ticks < best_gemv) {
+            best_gemv = timing.gemv_ticks;
+            choice.gemm = set;
+        }
+        if (timing.attention_ticks < best_attention) {
+            best_attention = timing.attention_ticks;
+            choice.attention = set;
+        }
+    }
+    return choice;
+}
+
+Result<KernelChoice> force_kernels(std::string_view name, const CpuFeatures& cpu)
+{
+    const KernelSet set = TRY(complete_kernel_set(name, cpu));
+    KernelChoice choice{};
+    choice.gemm = set;
+    choice.attention = set;
+    choice.forced = true;
+    return choice;
+}
+
+} // namespace llmk

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "engine/engine.h"
+
+namespace llmk {
+
+Engine::Engine(Platform& platform) : m_platform(platform), m_zones(platform), m_sentinel(platform, m_zones, m_log) {}
+
+Result<void> Engine::start(std::string_view kernels)
+{
+    m_start_ticks = m_platform.ticks();
+    Arena& zonec = m_zones[ZoneId::zonec];
+    TRY(zonec.add_extent(m_platform, kZoneCBytes));
+    constexpr size_t kRecords = 1024;
+    m_log.attach({TRY(zonec.alloc_array<LogRecord>(kRecords)), kRecords});
+    note(LogCode::boot, "LLM Bare-Metal " LLMK_VERSION);
+    m_cpu = detect_cpu();
+    note(LogCode::cpu, m_cpu.brand);
+    return use_kernels(kernels.empty() ? std::string_view("auto") : kernels);
+}
+
+Result<KernelChoice> Engine::measure()
+{
+    void* const scratch = TRY(m_platform.pages_alloc(kCalibrationScratchBytes));
+    const KernelChoice choice = calibrate_kernels(m_platform, m_cpu, scratch);
+    m_platform.pages_free(scratch, kCalibrationScratchBytes);
+    return choice;
+}
+
+Result<void> Engine::use_kernels(std::string_view name)
+{
+    m_kernels = TRY(name == "auto" ? measure() : force_kernels(name, m_cpu));
+    m_sentinel.reset_budgets();
+    note(LogCode::kernels, Text<101>("SGEMM {}, attention {}", m_kernels.gemm.title, m_kernels.attention.title));
+    return success();
+}
+
+Result<void> Engine::use_attention(std::string_view name)
+{
+    m_kernels.attention = name == "auto" ? TRY(measure()).attention : TRY(complete_kernel_set(name, m_cpu));
+    m_sentinel.reset_budgets();
+    note(LogCode::kernels, Text<101>("attention {}", m_kernels.attention.title));
+    return success();
+}
+
+Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uint64_t context,
+                          const LoadObserver& observer)
+{
+    unload();
+    InspectedModel candidate = TRY(inspect_model(m_platform, path, tokenizer));
+    const MemoryPlan plan = TRY(fit_memory(m_platform, candidate, context));
+    m_model.emplace(std::move(candidate.desc));
+    m_session.emplace(m_platform, m_zones, m_sentinel, *m_model, m_kernels);
+    const auto open = [&]() -> Result<void> {
+        TRY(load_weights(m_platform, m_zones, *m_model, plan, observer));
+        return m_session->open(plan);
+    };
+    auto result = open();
+    if (!result.ok()) {
+        note(LogCode::error, result.error().message);
+        unload();
+        return result;
+    }
+    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session);
+    m_sentinel.reset_budgets();
+    note(LogCode::load, Text<101>("{} ({}), context {}", file_name(path), m_model->desc.format, plan.context));
+    return success();
+}
+
+void Engine::unload()
+{
+    m_chat.reset();
+    m_session.reset();
+    m_model.reset();
+    m_zones.release_model();
+}
+
+Result<void> Engine::set_context(uint64_t context)
+{
+    const uint64_t before = m_session->plan().context;
+    const ChatSettings settings = m_chat->settings;
+    const auto reopen = [&](uint64_t positions) -> Result<void> {
+        // The weights are in place already: what must fit is the rest.
+        const MemoryPlan plan = TRY(plan_session(m_model->desc, positions));
+        return m_session->open(plan);
+    };
+    m_chat.reset();
+    m_session->close();
+    auto result = reopen(context);
+    if (!result.ok()) {
+        auto again = reopen(before);
+        if (!again.ok()) { // what was there a moment ago is gone: nothing to go on with
+            unload();
+            return again;
+        }
+    }
+    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session);
+    m_chat->settings = settings;
+    return result;
+}
+
+} // namespace llmk

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+//
+// Everything that lives as long as the program, in one place: zones, log, sentinel, the processor and its kernels, and
+// the model that is loaded, if any. The REPL, the menu and the host tool talk to this.
+#pragma once
+
+#include "engine/chat.h"
+
+namespace llmk {
+
+class Engine {
+public:
+    explicit Engine(Platform& platform);
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+    ~Engine() { unload(); }
+
+    /// Reserves ZONEC, detects the processor and chooses kernels: by measurement, or the set called `kernels`.
+    Result<void> start(std::string_view kernels);
+    /// Forces a set for everything, or measures again with "auto". The conversation goes on.
+    Result<void> use_kernels(std::string_view name);
+    /// Puts a choice back that kernels() gave before.
+    void restore_kernels(const KernelChoice& choice) { m_kernels = choice; }
+    /// Forces a set for attention only, or takes the measured one with "auto".
+    Result<void> use_attention(std::string_view name);
+
+    /// Loads a model in place of the one there. On failure none is loaded. `tokenizer` and `context` may be empty and 0.
+    Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context, const LoadObserver& observer);
+    void unload();
+    /// Gives the loaded model another context; the conversation is forgotten.
+    Result<void> set_context(uint64_t context);
+
+    bool loaded() const { return m_chat.has_value(); }
+    /// Only when loaded().
+    Model& model() { return *m_model; }
+    Session& session() { return *m_session; }
+    Chat& chat() { return *m_chat; }
+
+    Platform& platform() { return m_platform; }
+    Zones& zones() { return m_zones; }
+    RingLog& log() { return m_log; }
+    Sentinel& sentinel() { return m_sentinel; }
+    const CpuFeatures& cpu() const { return m_cpu; }
+    const KernelChoice& kernels() const { return m_kernels; }
+    uint64_t start_ticks() const { return m_start_ticks; }
+
+    void note(LogCode code, std::string_view text) { m_log.add(m_platform.ticks(), code, text); }
+
+private:
+    Result<KernelChoice> measure();
+
+    static constexpr uint64_t kZoneCBytes = 256 * 1024;
+
+    Platform& m_platform;
+    Zones m_zones;
+    RingLog m_log;
+    Sentinel m_sentinel;
+    CpuFeatures m_cpu;
+    KernelChoice m_kernels;
+    uint64_t m_start_ticks = 0;
+    std::optional<Model> m_model;
+    std::optional<Session> m_session;
+    std::optional<Chat> m_chat;
+};
+
+} // namespace llmk

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "engine/session.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace llmk {
+
+Session::Session(Platform& platform, Zones& zones, Sentinel& sentinel, const Model& model, const KernelChoice& kernels)
+    : m_platform(platform), m_zones(zones), m_sentinel(sentinel), m_model(model), m_ops(platform, kernels)
+{
+}
+
+Result<void> Session::open(const MemoryPlan& plan)
+{
+    const ModelDesc& desc = m_model.desc;
+    const auto reserve = [&]() -> Result<void> {
+        Arena& kv = m_zones[ZoneId::kv];
+        m_cache.layers = desc.block_count;
+        m_cache.context = plan.context;
+        m_cache.kv_dim = desc.head_count_kv * desc.head_dim;
+        const uint64_t floats = desc.block_count * plan.context * m_cache.kv_dim;
+        TRY(kv.add_extent(m_platform, Arena::usable_bytes(plan.kv)));
+        m_cache.keys = TRY(kv.alloc_array<float>(floats));
+        m_cache.values = TRY(kv.alloc_array<float>(floats));
+        m_tokens = TRY(kv.alloc_array<Token>(plan.context));
+        m_workspace = TRY(make_workspace(m_platform, m_zones[ZoneId::acts], desc, plan));
+        return m_zones[ZoneId::scratch].add_extent(m_platform, Arena::usable_bytes(plan.scratch));
+    };
+    auto result = reserve();
+    if (!result.ok()) {
+        close();
+        return result;
+    }
+    m_plan = plan;
+    m_length = 0;
+    return success();
+}
+
+void Session::close()
+{
+    m_zones[ZoneId::kv].release(m_platform);
+    m_zones[ZoneId::acts].release(m_platform);
+    m_zones[ZoneId::scratch].release(m_platform);
+    m_cache = {};
+    m_workspace = {};
+    m_tokens = nullptr;
+    m_length = 0;
+}
+
+Result<void> Session::check_tokens(std::span<const Token> tokens) const
+{
+    if (tokens.size() > context() - m_length) {
+        return fail(Status::invalid_argument, "{} tokens do not fit: {} of the context's {} are in use", tokens.size(),
+                    m_length, context());
+    }
+    for (const Token token : tokens) {
+        if (token >= m_model.desc.vocab_size) {
+            return fail(Status::invalid_argument, "token id {} is past the vocabulary of {}", token,
+                        m_model.desc.vocab_size);
+        }
+    }
+    return success();
+}
+
+void Session::run(std::span<const Token> tokens, LogitsWanted wanted, float* logits)
+{
+    m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, tokens, m_length, wanted, logits);
+    std::copy(tokens.begin(), tokens.end(), m_tokens + m_length);
+    m_length += tokens.size();
+    if (m_poison && wanted != LogitsWanted::none) {
+        m_poison = false;
+        logits[0] = std::bit_cast<float>(0x7fc00000u);
+    }
+}
+
+Result<void> Session::check_trips(Phase phase, uint64_t cycles, uint64_t tokens, std::span<const float> logits)
+{
+    Trip trip = m_sentinel.check_finite(phase, logits);
+    if (!trip.tripped()) {
+        trip = m_sentinel.account(phase, cycles, tokens, m_notice);
+    }
+    return trip.tripped() ? Result<void>(fail(Status::tripped, "{}", trip.what)) : success();
+}
+
+Result<void> Session::prefill(std::span<const Token> tokens, const Interrupt& interrupt)
+{
+    TRY(check_tokens(tokens));
+    if (tokens.empty()) {
+        return success();
+    }
+    const size_t before = m_length;
+    const uint64_t started = m_platform.ticks();
+    for (size_t at = 0; at < tokens.size();) {
+        const auto part = tokens.subspan(at, std::min(m_workspace.batch, tokens.size() - at));
+        at += part.size();
+        run(part, at == tokens.size() ? LogitsWanted::last : LogitsWanted::none, m_workspace.logits);
+        if (at < tokens.size() && interrupt.asked != nullptr && interrupt.asked(interrupt.context)) {
+            rewind(before);
+            return fail(Status::cancelled, "stopped while reading the prompt");
+        }
+    }
+    auto checked = check_trips(Phase::prefill, m_platform.ticks() - started, tokens.size(), logits());
+    if (!checked.ok()) {
+        rewind(before);
+    }
+    return checked;
+}
+
+Result<void> Session::decode(Token token)
+{
+    const std::span<const Token> one{&token, 1};
+    TRY(check_tokens(one));
+    const uint64_t started = m_platform.ticks();
+    run(one, LogitsWanted::last, m_workspace.logits);
+    auto checked = check_trips(Phase::decode, m_platform.ticks() - started, 1, logits());
+    if (!checked.ok()) {
+        rewind(m_length - 1);
+    }
+    return checked;
+}
+
+Result<void> Session::run_all_logits(std::span<const Token> tokens, float* rows)
+{
+    TRY(check_tokens(tokens));
+    LLMK_ASSERT(tokens.size() <= batch_limit());
+    run(tokens, LogitsWanted::all, rows);
+    return success();
+}
+
+void Session::rewind(size_t length)
+{
+    if (length < m_length) {
+        m_length = length;
+    }
+}
+
+void Session::drop(size_t from, size_t count)
+{
+    LLMK_ASSERT(from + count <= m_length);
+    const size_t rest = m_length - from - count;
+    std::copy(m_tokens + from + count, m_tokens + m_length, m_tokens + from);
+    if (m_model.architecture->shift_keys != nullptr) {
+        m_model.architecture->shift_keys(m_model, m_ops, m_cache, m_workspace, from + count, rest, count);
+        m_length -= count;
+        return;
+    }
+    m_length = from;
+    for (size_t at = 0; at < rest;) {
+        const size_t part = std::min(m_workspace.batch, rest - at);
+        run({m_tokens + from + at, part}, at + part == rest ? LogitsWanted::last : LogitsWanted::none,
+            m_workspace.logits);
+        at += part;
+    }
+}
+
+Text<320> Session::take_notice()
+{
+    Text<320> notice = m_notice;
+    m_notice.clear();
+    return notice;
+}
+
+} // namespace llmk

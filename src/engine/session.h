@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+//
+// A running model: KV cache, the tokens in it, prefill in batches and decode one by one, under the sentinel's eyes. Owns
+// KV, ACTS and SCRATCH. Knows tokens only: turns, templates and text are src/engine/chat.h.
+#pragma once
+
+#include "model/loader.h"
+#include "model/ops.h"
+#include "sentinel/sentinel.h"
+
+namespace llmk {
+
+class Session {
+public:
+    /// All must outlive the session.
+    Session(Platform& platform, Zones& zones, Sentinel& sentinel, const Model& model, const KernelChoice& kernels);
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    /// Reserves the arenas of the plan. On failure they are given back.
+    Result<void> open(const MemoryPlan& plan);
+    /// Gives KV, ACTS and SCRATCH back; open() may follow with another plan.
+    void close();
+
+    /// Runs `tokens` in batches behind what is there; afterwards logits() are those after the last. Status::tripped when
+    /// the sentinel trips, Status::cancelled when `interrupted` said so between batches: either way the length is what
+    /// it was before. Status::invalid_argument when they do not fit.
+    struct Interrupt {
+        void* context = nullptr;
+        bool (*asked)(void* context) = nullptr;
+    };
+    Result<void> prefill(std::span<const Token> tokens, const Interrupt& interrupt);
+    /// Runs one token. Same errors, same state after one.
+    Result<void> decode(Token token);
+    /// Runs `tokens`, at most batch_limit() of them, and writes vocab_size logits a token to `rows`. For /logits.
+    Result<void> run_all_logits(std::span<const Token> tokens, float* rows);
+
+    /// vocab_size values after the last token; the sampler uses them up.
+    std::span<float> logits() { return {m_workspace.logits, static_cast<size_t>(m_model.desc.vocab_size)}; }
+
+    size_t length() const { return m_length; }
+    size_t context() const { return m_cache.context; }
+    size_t batch_limit() const { return m_workspace.batch; }
+    std::span<const Token> tokens() const { return {m_tokens, m_length}; }
+    const MemoryPlan& plan() const { return m_plan; }
+
+    /// Forgets everything from `length` on.
+    void rewind(size_t length);
+    /// Takes positions [from, from + count) out and moves the rest up: keys are turned back where positions are
+    /// relative (RoPE), else the rest is run again.
+    void drop(size_t from, size_t count);
+
+    /// The next logits hold a NaN. For /test_failsafe.
+    void poison_next_logits() { m_poison = true; }
+    Arena& scratch() { return m_zones[ZoneId::scratch]; }
+    const KernelSet& kernels() const { return m_ops.kernels(); }
+    /// Lines the sentinel has for a person since the last take.
+    Text<320> take_notice();
+
+private:
+    Result<void> check_tokens(std::span<const Token> tokens) const;
+    Result<void> check_trips(Phase phase, uint64_t cycles, uint64_t tokens, std::span<const float> logits);
+    void run(std::span<const Token> tokens, LogitsWanted wanted, float* logits);
+
+    Platform& m_platform;
+    Zones& m_zones;
+    Sentinel& m_sentinel;
+    const Model& m_model;
+    Ops m_ops;
+    MemoryPlan m_plan;
+    KvCache m_cache;
+    Workspace m_workspace;
+    Token* m_tokens = nullptr; ///< (context)
+    size_t m_length = 0;
+    bool m_poison = false;
+    Text<320> m_notice;
+};
+
+} // namespace llmk

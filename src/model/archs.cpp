@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// The table of architectures, and what they share.
+#include "model/llama.h"
+
+namespace llmk {
+
+namespace {
+constexpr const Architecture* kArchitectures[] = {&kLlama};
+} // namespace
+
+std::span<const Architecture* const> architectures() { return kArchitectures; }
+
+Result<const Architecture*> find_architecture(std::string_view name)
+{
+    Text<128> known;
+    for (const Architecture* architecture : kArchitectures) {
+        if (name == architecture->name) {
+            return architecture;
+        }
+        format(known, "{}{}", known.size() == 0 ? "" : ", ", architecture->name);
+    }
+    return fail(Status::unsupported, "architecture '{}' is not known; known are: {}", name, known);
+}
+
+CheckedSize KvCache::bytes(const ModelDesc& desc, uint64_t context)
+{
+    return CheckedSize(desc.block_count) * context * desc.head_count_kv * desc.head_dim * (2 * sizeof(float));
+}
+
+Tensor Model::tensor(TensorRole role, uint32_t layer) const
+{
+    for (const TensorDesc& entry : desc.tensors) {
+        if (entry.role != role || entry.layer != layer) {
+            continue;
+        }
+        for (size_t i = 0; i < range_count; ++i) {
+            const WeightRange& range = ranges[i];
+            if (entry.offset_bytes >= range.start_bytes && entry.offset_bytes + entry.size_bytes <= range.end_bytes) {
+                return {range.data + (entry.offset_bytes - range.start_bytes), entry.type, entry.rows, entry.cols,
+                        desc.group_size};
+            }
+        }
+    }
+    return {};
+}
+
+} // namespace llmk

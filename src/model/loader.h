@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+//
+// From a file to a model that can run: finds the vocabulary, computes every arena's size before anything is reserved,
+// shrinks the context when that is what does not fit, refuses with the numbers when the weights do not, and reads.
+#pragma once
+
+#include "model/model.h"
+
+namespace llmk {
+
+/// A described model with its side files found and checked: what the menu shows, and what load_model takes.
+struct InspectedModel {
+    explicit InspectedModel(ModelDesc&& description) : desc(std::move(description)) {}
+    ModelDesc desc;
+    uint64_t tokenizer_file_bytes = 0;
+};
+
+/// Reads headers and the vocabulary, but no weights. `tokenizer` overrides the search beside the model; may be empty.
+Result<InspectedModel> inspect_model(Platform& platform, std::string_view path, std::string_view tokenizer);
+
+/// Bytes of each arena, guards included.
+struct MemoryPlan {
+    uint64_t weights = 0;
+    uint64_t kv = 0;
+    uint64_t acts = 0;
+    uint64_t scratch = 0;
+    uint64_t context = 0; ///< positions
+    uint64_t batch = 0;   ///< rows of a prefill batch
+    uint64_t total() const { return weights + kv + acts + scratch; }
+};
+
+/// Longest prompt in bytes that SCRATCH is sized for.
+constexpr uint64_t kMaxPromptBytes = 64 * 1024;
+/// Rows of a prefill batch at most.
+constexpr uint64_t kPrefillBatch = 128;
+/// The context is not shrunk below this to make a model fit (or below its own, if that is smaller).
+constexpr uint64_t kSmallestContext = 64;
+
+/// `context` 0 is the model's own. Status::out_of_memory when the sizes overflow. plan_session leaves `weights` 0.
+Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context);
+Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context);
+
+/// What fits into the memory there is: the wanted context, or the largest that does. Status::out_of_memory says the
+/// bytes needed, the bytes there, and what would fit.
+Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context);
+
+/// Told of the bytes read so far; false cancels the load.
+struct LoadObserver {
+    void* context = nullptr;
+    bool (*progress)(void* context, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
+};
+
+/// Reserves WEIGHTS, reads the file, loads the vocabulary, binds the architecture, freezes WEIGHTS. On failure the
+/// arenas hold nothing of it. `model` was made of the candidate's description.
+Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const MemoryPlan& plan,
+                          const LoadObserver& observer);
+
+/// Reserves ACTS for a plan and lays the workspace out in it.
+Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDesc& desc, const MemoryPlan& plan);
+
+} // namespace llmk

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//
+// A loaded model: weights where the kernels read them, the tokenizer, and the architecture that knows how to run it.
+// Owns the contract between architectures (one file each, a row in archs.cpp) and the engine. Knows no sampling, no
+// turns, no console.
+#pragma once
+
+#include "cpu/kernels.h"
+#include "format/model_desc.h"
+#include "tokenizer/spm.h"
+
+namespace llmk {
+
+struct Model;
+class Ops;
+
+/// A weight matrix in memory, row-major, as the file packs it.
+struct Tensor {
+    const uint8_t* data = nullptr;
+    TensorType type = TensorType::f32;
+    uint64_t rows = 0;
+    uint64_t cols = 0;
+    uint64_t group = 0; ///< of q8_group
+
+    const float* f32() const { return reinterpret_cast<const float*>(data); }
+    const int8_t* q8() const { return reinterpret_cast<const int8_t*>(data); }
+    const djiblas::UnalignedF32* q8_scales() const
+    {
+        return reinterpret_cast<const djiblas::UnalignedF32*>(data + rows * cols);
+    }
+};
+
+/// Keys and values of every position so far, float32. key(l)[t * kv_dim + ...] is position t of layer l.
+struct KvCache {
+    float* keys = nullptr;   ///< (layers, context, kv_dim); keys are stored after RoPE
+    float* values = nullptr; ///< (layers, context, kv_dim)
+    size_t layers = 0;
+    size_t context = 0; ///< positions there is room for
+    size_t kv_dim = 0;
+
+    float* key(size_t layer) const { return keys + layer * context * kv_dim; }
+    float* value(size_t layer) const { return values + layer * context * kv_dim; }
+    static CheckedSize bytes(const ModelDesc& desc, uint64_t context);
+};
+
+/// Activations of one batch. All buffers are in ACTS and hold `batch` rows.
+struct Workspace {
+    size_t batch = 0;
+    float* x = nullptr;         ///< (batch, embedding_length): the residual stream
+    float* normed = nullptr;    ///< (batch, embedding_length)
+    float* query = nullptr;     ///< (batch, head_count * head_dim)
+    float* attended = nullptr;  ///< (batch, head_count * head_dim)
+    float* gate = nullptr;      ///< (batch, feed_forward_length)
+    float* up = nullptr;        ///< (batch, feed_forward_length)
+    float* scores = nullptr;    ///< (head_count, context)
+    float* rope_cos = nullptr;  ///< (batch, head_dim / 2)
+    float* rope_sin = nullptr;  ///< (batch, head_dim / 2)
+    int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
+    float* quantized_scales = nullptr;
+    float* logits = nullptr; ///< (vocab_size): of the last position
+};
+
+enum class LogitsWanted : uint8_t { none, last, all };
+
+struct Architecture {
+    const char* name; ///< as GGUF's general.architecture spells it
+    /// Bytes of WEIGHTS that bind() takes beside the tensors.
+    uint64_t (*bind_bytes)(const ModelDesc& desc);
+    /// Finds its tensors and computes what does not change with the input. Names a tensor that is missing.
+    Result<void> (*bind)(Model& model, Arena& weights);
+    /// Runs `tokens` (1 .. workspace.batch of them) at positions `position`.. and fills the cache there. `logits` takes
+    /// vocab_size values (last) or one such row a token (all).
+    void (*forward)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
+                    std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits);
+    /// Moves the keys of positions [from, from + count) to the positions `delta` before them, in place of
+    /// recomputing them. Null where positions are absolute: then the engine runs the tokens again.
+    void (*shift_keys)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t from,
+                       size_t count, size_t delta);
+};
+
+std::span<const Architecture* const> architectures();
+/// Status::unsupported lists the known ones.
+Result<const Architecture*> find_architecture(std::string_view name);
+
+/// A stretch of the file that lies in one extent of WEIGHTS.
+struct WeightRange {
+    uint64_t start_bytes = 0; ///< in the file
+    uint64_t end_bytes = 0;
+    uint8_t* data = nullptr;
+};
+
+struct Model {
+    explicit Model(ModelDesc&& description) : desc(std::move(description)) {}
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+
+    ModelDesc desc;
+    const Architecture* architecture = nullptr;
+    SpmTokenizer spm;
+    const Tokenizer* tokenizer = nullptr;
+    WeightRange ranges[Arena::kMaxExtents];
+    size_t range_count = 0;
+    void* bound = nullptr; ///< the architecture's own, in WEIGHTS
+
+    /// The tensor of a role; data is null when the file has none.
+    Tensor tensor(TensorRole role, uint32_t layer = 0) const;
+};
+
+} // namespace llmk

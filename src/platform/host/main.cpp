@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+//
+// `llmk`, the host tool: the same sources as the EFI binary behind a command line. Results go to standard output,
+// everything else to standard error; a failure is one line there and exit code 1.
+#include "boot/app.h"
+#include "format/llama2c_tokenizer.h"
+#include "platform/host/host_platform.h"
+#include "repl/tools.h"
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+namespace {
+
+using namespace llmk;
+
+constexpr const char* kUsage = "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
+                               "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT]\n"
+                               "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
+                               "       llmk info -m FILE\n"
+                               "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
+                               "       llmk repl --esp DIR [-t THREADS]\n";
+
+struct Mode {
+    const char* name;
+    Tool tool;
+    Result<void> (*run)(Platform& platform, const ToolArgs& args);
+};
+
+void remark_to_stderr(void*, std::string_view line)
+{
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+Result<void> with_engine(Platform& platform, const ToolArgs& args,
+                         Result<void> (*run)(ToolContext& tool, const ToolArgs& args))
+{
+    if (args.model.empty()) {
+        return fail(Status::invalid_argument, "-m FILE is needed: the model");
+    }
+    Engine engine(platform);
+    TRY(engine.start(args.kernels));
+    TRY(engine.load(args.model, args.tokenizer, args.context, {}));
+    ToolContext tool{engine, nullptr, remark_to_stderr, nullptr};
+    return run(tool, args);
+}
+
+std::string read_standard_input()
+{
+    std::string text;
+    char buffer[4096];
+    while (const size_t got = std::fread(buffer, 1, sizeof buffer, stdin)) {
+        text.append(buffer, got);
+    }
+    return text;
+}
+
+Result<void> run_tokens(Platform& platform, const ToolArgs& args)
+{
+    if (!args.kernels.empty()) {
+        TRY(force_kernels(args.kernels, detect_cpu()));
+    }
+    uint64_t vocab_size = 0;
+    Text<256> path(args.tokenizer);
+    if (!args.model.empty()) {
+        const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
+        vocab_size = candidate.desc.vocab_size;
+        path = candidate.desc.tokenizer_path;
+    } else if (args.tokenizer.empty()) {
+        return fail(Status::invalid_argument, "-m FILE or --tokenizer FILE is needed");
+    }
+    const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
+    SpmTokenizer tokenizer;
+    Arena arena;
+    const auto load = [&]() -> Result<void> {
+        const uint64_t bytes = TRY(llama2c::probe_tokenizer(platform, path, vocab_size));
+        // An entry has eight bytes before its text: no file holds more of them than this.
+        const uint64_t entries = vocab_size == 0 ? bytes / 8 + 1 : vocab_size;
+        TRY(arena.add_extent(platform, llama2c::tokenizer_bytes(bytes, entries)));
+        TRY(llama2c::load_tokenizer(platform, path, vocab_size, tokenizer, arena));
+        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add);
+    };
+    auto result = load();
+    arena.release(platform);
+    return result;
+}
+
+Result<void> run_info(Platform& platform, const ToolArgs& args)
+{
+    if (args.model.empty()) {
+        return fail(Status::invalid_argument, "-m FILE is needed: the model");
+    }
+    if (!args.kernels.empty()) {
+        TRY(force_kernels(args.kernels, detect_cpu()));
+    }
+    return tool_info(platform, args);
+}
+
+constexpr Mode kModes[] = {
+    {"generate", Tool::generate,
+     [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_generate); }},
+    {"tokens", Tool::tokens, run_tokens},
+    {"logits", Tool::logits,
+     [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_logits); }},
+    {"info", Tool::info, run_info},
+    {"bench", Tool::bench,
+     [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_bench); }},
+};
+
+int complain(std::string_view message)
+{
+    std::fprintf(stderr, "llmk: %.*s\n", static_cast<int>(message.size()), message.data());
+    return 1;
+}
+
+int run_repl(std::span<const std::string_view> words)
+{
+    HostPlatform::Options options;
+    for (size_t i = 0; i < words.size(); i += 2) {
+        const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
+        const uint64_t threads = words[i] == "-t" ? parse_u64(value).value_or(0) : 0;
+        if (words[i] == "--esp" && !value.empty()) {
+            options.root = value;
+        } else if (threads > 0) {
+            options.threads = threads;
+        } else {
+            return complain("repl: expected --esp DIR [-t THREADS]");
+        }
+    }
+    if (options.root.empty()) {
+        return complain("repl: --esp DIR is needed: the folder that stands for the stick");
+    }
+    HostPlatform platform(options);
+    run_app(platform);
+    return 0;
+}
+
+int run_mode(const Mode& mode, std::span<const std::string_view> words)
+{
+    for (const auto word : words) {
+        if (word == "--help") {
+            Text<4096> flags;
+            describe_flags(mode.tool, flags);
+            std::printf("usage: llmk %s [flags]\n%.*s", mode.name, static_cast<int>(flags.size()), flags.view().data());
+            return 0;
+        }
+    }
+    ToolArgs args;
+    auto parsed = parse_tool_args(mode.tool, words, args);
+    if (!parsed.ok()) {
+        return complain(parsed.error().message);
+    }
+    if (args.threads == 0 || args.threads > 1024) {
+        return complain("-t: expected 1 to 1024 threads");
+    }
+    HostPlatform platform({.root = "", .threads = args.threads, .memory_bytes = 0});
+    auto result = mode.run(platform, args);
+    return result.ok() ? 0 : complain(result.error().message);
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    std::vector<std::string_view> words(argv + 1, argv + argc);
+    if (words.empty() || words[0] == "--help" || words[0] == "help") {
+        std::fputs(kUsage, words.empty() ? stderr : stdout);
+        return words.empty() ? 1 : 0;
+    }
+    if (words[0] == "--version") {
+        std::puts("llmk " LLMK_VERSION);
+        return 0;
+    }
+    const std::span<const std::string_view> rest(words.data() + 1, words.size() - 1);
+    if (words[0] == "repl") {
+        return run_repl(rest);
+    }
+    for (const Mode& mode : kModes) {
+        if (words[0] == mode.name) {
+            return run_mode(mode, rest);
+        }
+    }
+    return complain(Text<200>("'{}' is not a command; try llmk --help", words[0]));
+}

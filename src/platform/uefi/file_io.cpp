@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//
+// Reading, writing and listing; volumes.cpp finds and opens.
+#include "platform/uefi/file_info.h"
+#include "platform/uefi/unicode.h"
+#include "platform/uefi/volumes.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace llmk::uefi {
+namespace {
+
+// Large reads are fast, and some firmware fails on them: then the next size is tried.
+constexpr size_t kChunkBytes[] = {4 << 20, 1 << 20, 64 << 10};
+constexpr size_t kStagingBytes = kChunkBytes[0];
+constexpr uint64_t kFourGiB = uint64_t{1} << 32;
+// From this size on an unaligned buffer costs more than a copy: drivers then go block by block.
+constexpr size_t kWorthAligning = 64 << 10;
+
+} // namespace
+
+Result<size_t> Volumes::read_at(PlatformFile& file, uint64_t offset, void* buffer, size_t bytes)
+{
+    // Firmware answers a read past the end with DEVICE_ERROR.
+    if (offset >= file.size_bytes) {
+        return size_t{0};
+    }
+    const size_t wanted = std::min<uint64_t>(bytes, file.size_bytes - offset);
+    auto* out = static_cast<uint8_t*>(buffer);
+    size_t done = 0;
+    bool retried = false;
+    while (done < wanted) {
+        const size_t chunk = std::min(wanted - done, kChunkBytes[m_chunk_choice]);
+        size_t got = 0;
+        const EFI_STATUS status = read_chunk(file, offset + done, out + done, chunk, got);
+        done += got;
+        if (!EFI_ERROR(status)) {
+            retried = false;
+            if (got == 0) {
+                break; // the file has become shorter
+            }
+            continue;
+        }
+        const bool smaller = m_chunk_choice + 1 < std::size(kChunkBytes);
+        if (is_gone(status) || (retried && !smaller) || !reopen(file)) {
+            m_chunk_choice = 0; // a bad stick says nothing about the next one
+            return file_error(status, "read", file.name.view());
+        }
+        m_chunk_choice += smaller;
+        retried = true;
+    }
+    return done;
+}
+
+EFI_STATUS Volumes::read_chunk(PlatformFile& file, uint64_t offset, uint8_t* buffer, size_t bytes, size_t& got)
+{
+    if (file.handle == nullptr && !reopen(file)) {
+        return EFI_NO_MEDIA;
+    }
+    if (file.position != offset) {
+        const EFI_STATUS status = file.handle->SetPosition(file.handle, offset);
+        if (EFI_ERROR(status)) {
+            return status;
+        }
+        file.position = offset;
+    }
+    uint8_t* staging = staging_for(buffer, bytes);
+    UINTN size = bytes;
+    const EFI_STATUS status = file.handle->Read(file.handle, &size, staging != nullptr ? staging : buffer);
+    if (EFI_ERROR(status)) {
+        return status;
+    }
+    if (staging != nullptr) {
+        memcpy(buffer, staging, size);
+    }
+    file.position += size;
+    got = size;
+    return EFI_SUCCESS;
+}
+
+bool Volumes::reopen(PlatformFile& file)
+{
+    if (file.handle != nullptr) {
+        file.handle->Close(file.handle);
+        file.handle = nullptr;
+    }
+    file.position = 0;
+    return !EFI_ERROR(open_path(file.volume, file.path, EFI_FILE_MODE_READ, file.handle));
+}
+
+uint8_t* Volumes::staging_for(const void* buffer, size_t bytes)
+{
+    const auto address = reinterpret_cast<uintptr_t>(buffer);
+    const bool out_of_reach = address + bytes > kFourGiB; // some firmware's drivers cannot transfer to there
+    const bool slow = bytes >= kWorthAligning && address % EFI_PAGE_SIZE != 0;
+    if (!out_of_reach && !slow) {
+        return nullptr;
+    }
+    if (m_staging == nullptr) {
+        EFI_PHYSICAL_ADDRESS pages = kFourGiB - 1;
+        if (EFI_ERROR(m_firmware.boot->AllocatePages(AllocateMaxAddress, EfiLoaderData, kStagingBytes / EFI_PAGE_SIZE,
+                                                     &pages))) {
+            return nullptr; // directly then: most firmware can
+        }
+        m_staging = reinterpret_cast<uint8_t*>(pages);
+    }
+    return m_staging;
+}
+
+Result<void> Volumes::write(PlatformFile& file, const void* data, size_t bytes)
+{
+    if (file.mode == OpenMode::read) {
+        return fail(Status::invalid_argument, "{}: is open for reading only", file.name);
+    }
+    const auto* in = static_cast<const uint8_t*>(data);
+    while (bytes > 0) {
+        const size_t chunk = std::min(bytes, kStagingBytes);
+        uint8_t* staging = staging_for(in, chunk);
+        if (staging != nullptr) {
+            memcpy(staging, in, chunk);
+        }
+        UINTN size = chunk;
+        // Write does not change the data; the header's type does not say so.
+        void* from = staging != nullptr ? staging : const_cast<uint8_t*>(in);
+        const EFI_STATUS status = file.handle->Write(file.handle, &size, from);
+        file.size_bytes += size;
+        if (EFI_ERROR(status)) {
+            return file_error(status, "write", file.name.view());
+        }
+        in += chunk;
+        bytes -= chunk;
+    }
+    return success();
+}
+
+Result<void> Volumes::flush(PlatformFile& file)
+{
+    const EFI_STATUS status = file.mode == OpenMode::read ? EFI_SUCCESS : file.handle->Flush(file.handle);
+    return EFI_ERROR(status) ? Result<void>(file_error(status, "write", file.name.view())) : success();
+}
+
+void Volumes::close(PlatformFile& file)
+{
+    if (file.handle != nullptr) {
+        file.handle->Close(file.handle);
+        file.handle = nullptr;
+    }
+    file.in_use = false;
+}
+
+Result<void> Volumes::list(std::string_view path, FileVisitor visit, void* context)
+{
+    char16_t folder_path[kMaxPath];
+    TRY(convert_path(path, folder_path));
+    EFI_FILE_HANDLE folder = nullptr;
+    EFI_STATUS status = open_path(m_current, folder_path, EFI_FILE_MODE_READ, folder);
+    if (EFI_ERROR(status)) {
+        return file_error(status, "list", path);
+    }
+    FileInfoBuffer entry;
+    bool end = false;
+    status = entry.read_from(folder);
+    if (!EFI_ERROR(status) && !entry.is_directory()) {
+        folder->Close(folder);
+        return fail(Status::invalid_argument, "{}: is a file, not a folder", path);
+    }
+    while (!EFI_ERROR(status)) {
+        status = entry.read_next(folder, end);
+        if (EFI_ERROR(status) || end) {
+            break;
+        }
+        Text<1024> name;
+        utf16_to_utf8(entry.name(), name);
+        if (name.view() != "." && name.view() != "..") {
+            visit(context, {name.view(), entry.info().FileSize, entry.is_directory(), entry.is_hidden()});
+        }
+    }
+    folder->Close(folder);
+    return EFI_ERROR(status) ? Result<void>(file_error(status, "list", path)) : success();
+}
+
+void Volumes::close_all()
+{
+    for (PlatformFile& file : m_files) {
+        if (file.in_use) {
+            close(file);
+        }
+    }
+    if (m_staging != nullptr) {
+        m_firmware.boot->FreePages(reinterpret_cast<EFI_PHYSICAL_ADDRESS>(m_staging), kStagingBytes / EFI_PAGE_SIZE);
+        m_staging = nullptr;
+    }
+}
+
+} // namespace llmk::uefi

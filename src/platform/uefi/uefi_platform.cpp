@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "platform/uefi/uefi_platform.h"
+
+#include "platform/uefi/clock.h"
+#include "platform/uefi/memory.h"
+#include "platform/uefi/runtime.h"
+
+namespace llmk::uefi {
+
+// The keyboard is the second: with fast boot it connects devices, among them perhaps volumes.
+UefiPlatform::UefiPlatform(const Firmware& firmware)
+    : m_firmware(firmware), m_console(firmware), m_keyboard(firmware), m_volumes(firmware),
+      m_ticks_per_second(measure_tsc_frequency(firmware))
+{
+}
+
+void UefiPlatform::close()
+{
+    m_volumes.close_all();
+    m_keyboard.close();
+    m_console.close();
+}
+
+Result<void*> UefiPlatform::pages_alloc(uint64_t bytes) { return allocate_pages(m_firmware, bytes); }
+
+void UefiPlatform::pages_free(void* pages, uint64_t bytes) { free_pages(m_firmware, pages, bytes); }
+
+size_t UefiPlatform::memory_extents(std::span<uint64_t> sizes_bytes) { return free_extents(m_firmware, sizes_bytes); }
+
+uint64_t UefiPlatform::ticks() { return read_tsc(); }
+
+Result<WallClock> UefiPlatform::wall_clock() { return read_wall_clock(m_firmware); }
+
+void UefiPlatform::parallel(ParallelFunction function, void* context, size_t parts)
+{
+    for (size_t part = 0; part < parts; ++part) {
+        function(context, part);
+    }
+}
+
+void UefiPlatform::reset(ResetKind kind)
+{
+    // Files are closed first, which flushes them; the console stays as it is, for the words below.
+    m_volumes.close_all();
+    m_firmware.runtime->ResetSystem(kind == ResetKind::shutdown ? EfiResetShutdown : EfiResetCold, EFI_SUCCESS, 0,
+                                    nullptr);
+    print_plain("\r\nThe firmware did not do it: press the power button.\r\n");
+    halt();
+}
+
+} // namespace llmk::uefi

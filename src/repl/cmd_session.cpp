@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+//
+// Commands about the conversation and the model.
+#include "repl/commands.h"
+
+#include "base/reader.h"
+
+namespace llmk {
+
+namespace {
+
+constexpr std::string_view kChatPath = "llmk-chat.txt";
+constexpr std::string_view kChatMagic = "llmk-chat 1";
+
+Result<void> help(Repl& repl, std::string_view args)
+{
+    bool found = args.empty();
+    if (args.starts_with('/')) {
+        args.remove_prefix(1);
+    }
+    for_each_command([&](const Command& command) {
+        if (args.empty() || equal_ignore_case(args, command.name)) {
+            repl.line("  {:<26} {}", Text<40>("/{} {}", command.name, command.usage), command.help);
+            found = true;
+        }
+    });
+    if (!found) {
+        return fail(Status::invalid_argument, "/{} is not a command; /help lists all", args);
+    }
+    if (args.empty()) {
+        repl.line("Anything else is said to the model. Esc or Ctrl-C stops an answer. A line that ends in \\ goes on.");
+    }
+    return success();
+}
+
+Result<void> version(Repl& repl, std::string_view)
+{
+    repl.line("LLM Bare-Metal " LLMK_VERSION " ({})", repl.platform().name());
+    return success();
+}
+
+Result<void> model(Repl& repl, std::string_view)
+{
+    report_model(repl.engine().model().desc, repl.engine().session().plan(), repl);
+    return success();
+}
+
+Result<void> models(Repl& repl, std::string_view)
+{
+    repl.shelf().list(repl);
+    return success();
+}
+
+Result<void> load(Repl& repl, std::string_view args)
+{
+    if (args.empty()) {
+        return fail(Status::invalid_argument, "/load NAME; /models lists the names");
+    }
+    const auto path = TRY(repl.shelf().find(args));
+    // Everything that can be wrong with the file is said while the present model is still there.
+    TRY(inspect_model(repl.platform(), path, {}));
+    repl.request_model(path);
+    return success();
+}
+
+Result<void> ctx(Repl& repl, std::string_view args)
+{
+    Engine& engine = repl.engine();
+    if (!args.empty()) {
+        const auto positions = parse_u64(args);
+        const uint64_t most = engine.model().desc.context_length;
+        if (!positions || *positions < 8 || *positions > most) {
+            return fail(Status::invalid_argument, "/ctx: '{}' is not a size for it, expected 8 to {} positions", args,
+                        most);
+        }
+        TRY(engine.set_context(*positions));
+        repl.line("the conversation was forgotten");
+    }
+    repl.line("context: {} of {} positions in use, {} turns", engine.session().length(), engine.session().context(),
+              engine.chat().turn_count());
+    return success();
+}
+
+Result<void> stats(Repl& repl, std::string_view args)
+{
+    if (args == "on" || args == "off") {
+        repl.show_stats(args == "on");
+    } else if (!args.empty()) {
+        return fail(Status::invalid_argument, "/stats on or /stats off");
+    }
+    repl.line("stats {}", repl.stats_shown() ? "on" : "off");
+    return success();
+}
+
+Result<void> system_prompt(Repl& repl, std::string_view args)
+{
+    Chat& chat = repl.engine().chat();
+    if (!args.empty()) {
+        TRY(chat.set_system(args == "off" ? std::string_view() : args, repl.sink()));
+        repl.line("the conversation starts anew");
+    }
+    repl.line("system: {}", chat.system().empty() ? std::string_view("(none)") : chat.system());
+    return success();
+}
+
+Result<void> clear(Repl& repl, std::string_view)
+{
+    repl.engine().chat().clear();
+    repl.line("the conversation starts anew");
+    return success();
+}
+
+Result<void> undo(Repl& repl, std::string_view)
+{
+    if (!repl.engine().chat().undo()) {
+        return fail(Status::not_found, "there is no turn to take back");
+    }
+    repl.line("the last turn was taken back; {} turns are left", repl.engine().chat().turn_count());
+    return success();
+}
+
+Result<void> regen(Repl& repl, std::string_view)
+{
+    repl.regenerate();
+    return success();
+}
+
+/// A text file of the volume, into SCRATCH: the caller uses it up before the next turn.
+Result<std::string_view> read_text(Repl& repl, std::string_view path, uint64_t most)
+{
+    Platform& platform = repl.platform();
+    PlatformFile* file = TRY(platform.file_open(path, OpenMode::read));
+    const auto read = [&]() -> Result<std::string_view> {
+        const uint64_t size = TRY(platform.file_size(file));
+        if (size > most) {
+            return fail(Status::invalid_argument, "{}: {} bytes are more than the {} that can be read", path, size, most);
+        }
+        Arena& scratch = repl.engine().session().scratch();
+        scratch.clear();
+        auto* text = TRY(scratch.alloc_array<char>(size));
+        const size_t got = TRY(platform.file_read_at(file, 0, text, size));
+        return std::string_view(text, got);
+    };
+    auto result = read();
+    platform.file_close(file);
+    return result;
+}
+
+Result<void> read(Repl& repl, std::string_view args)
+{
+    if (args.empty()) {
+        return fail(Status::invalid_argument, "/read FILE: a text file on this volume");
+    }
+    // say() starts by emptying SCRATCH, so the text is copied to pages of its own.
+    const auto text = TRY(read_text(repl, args, kMaxPromptBytes));
+    Vec<char> kept(repl.platform());
+    TRY(kept.resize(text.size()));
+    __builtin_memcpy(kept.data(), text.data(), text.size());
+    repl.say({kept.data(), kept.size()});
+    return success();
+}
+
+Result<void> save(Repl& repl, std::string_view args)
+{
+    const auto path = args.empty() ? kChatPath : args;
+    const auto tokens = repl.engine().session().tokens();
+    FileSink file(repl.platform(), path);
+    file.line(kChatMagic);
+    file.line("model {}", file_name(repl.engine().model().desc.path));
+    file.line("vocab_size {}", repl.engine().model().desc.vocab_size);
+    Text<200> ids;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        format(ids, "{}{}", ids.size() == 0 ? "" : " ", tokens[i]);
+        if (ids.size() > 70 || i + 1 == tokens.size()) {
+            file.line(ids.view());
+            ids.clear();
+        }
+    }
+    TRY(file.close());
+    repl.line("{}: {} tokens", path, tokens.size());
+    return success();
+}
+
+Result<void> resume(Repl& repl, std::string_view args)
+{
+    const auto path = args.empty() ? kChatPath : args;
+    Engine& engine = repl.engine();
+    const ModelDesc& desc = engine.model().desc;
+    const auto text = TRY(read_text(repl, path, kMaxPromptBytes));
+    std::string_view rest = text;
+    const auto next_line = [&rest] {
+        const size_t end = rest.find('\n');
+        const auto line = trim(head(rest, end));
+        rest = end == std::string_view::npos ? std::string_view() : tail(rest, end + 1);
+        return line;
+    };
+    const auto magic = next_line();
+    const auto name = next_line();
+    const auto vocab = next_line();
+    if (magic != kChatMagic || vocab != Text<40>("vocab_size {}", desc.vocab_size).view()) {
+        return fail(Status::bad_format, "{}: not a conversation saved with a vocabulary of {} ({}, {})", path,
+                    desc.vocab_size, magic, vocab);
+    }
+    auto* ids = TRY(engine.session().scratch().alloc_array<Token>(engine.session().context()));
+    size_t count = 0;
+    for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
+        const auto id = parse_u64(word);
+        if (!id || *id >= desc.vocab_size) {
+            return fail(Status::bad_format, "{}: '{}' is not a token id below {}", path, word, desc.vocab_size);
+        }
+        if (count == engine.session().context()) {
+            return fail(Status::invalid_argument, "{}: more tokens than the context's {}", path, count);
+        }
+        ids[count++] = static_cast<Token>(*id);
+    }
+    engine.chat().clear();
+    if (count > 0) {
+        TRY(engine.chat().restore({ids, count}, repl.sink()));
+    }
+    repl.line("{}: {} tokens, saved with {}", path, count, tail(name, 6));
+    return success();
+}
+
+Result<void> reset(Repl& repl, std::string_view)
+{
+    repl.reset_settings();
+    TRY(repl.engine().chat().set_system({}, repl.sink()));
+    repl.show_stats(true);
+    repl.line("settings are those of a {} model again; the conversation starts anew",
+              model_kind_name(repl.engine().model().desc.kind));
+    return success();
+}
+
+constexpr Command kCommands[] = {
+    {"help", "[COMMAND]", "this list", help},
+    {"version", "", "what this is", version},
+    {"model", "", "what is loaded", model},
+    {"models", "", "what is on the volume", models},
+    {"load", "NAME", "another model, without a reboot", load},
+    {"ctx", "[N]", "context: positions in use; or set how many there are", ctx},
+    {"stats", "[on|off]", "the line that closes each turn", stats},
+    {"system", "[TEXT|off]", "a text in front of the conversation", system_prompt},
+    {"clear", "", "forget the conversation", clear},
+    {"undo", "", "take the last turn back", undo},
+    {"regen", "", "make the last answer anew", regen},
+    {"read", "FILE", "say a text file to the model", read},
+    {"save", "[FILE]", "keep the conversation on the volume", save},
+    {"resume", "[FILE]", "go on with a kept conversation", resume},
+    {"reset", "", "settings and conversation as at the start", reset},
+};
+
+} // namespace
+
+std::span<const Command> session_commands() { return kCommands; }
+
+} // namespace llmk

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include "repl/report.h"
+
+#include <algorithm>
+
+namespace llmk {
+
+FileSink::FileSink(Platform& platform, std::string_view path) : m_platform(platform)
+{
+    auto file = platform.file_open(path, OpenMode::replace);
+    if (file.ok()) {
+        m_file = file.value();
+    } else {
+        m_error = file.error();
+    }
+}
+
+void FileSink::write_out()
+{
+    if (m_file != nullptr && !m_error && m_buffer.size() > 0) {
+        auto written = m_platform.file_write(m_file, m_buffer.view().data(), m_buffer.size());
+        if (!written.ok()) {
+            m_error = written.error();
+        }
+    }
+    m_buffer.clear();
+}
+
+void FileSink::line(std::string_view text)
+{
+    if (m_buffer.size() + text.size() + 2 > m_buffer.capacity()) {
+        write_out();
+    }
+    m_buffer.put(text);
+    m_buffer.put("\r\n"); // the stick is read on any system
+}
+
+Result<void> FileSink::close()
+{
+    if (m_file != nullptr) {
+        write_out();
+        auto flushed = m_platform.file_flush(m_file);
+        if (!flushed.ok() && !m_error) {
+            m_error = flushed.error();
+        }
+        m_platform.file_close(m_file);
+        m_file = nullptr;
+    }
+    return m_error ? Result<void>(*m_error) : success();
+}
+
+void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
+{
+    out.line("file: {}", desc.path);
+    out.line("format: {}", desc.format);
+    out.line("architecture: {}", desc.architecture);
+    out.line("kind: {}", model_kind_name(desc.kind));
+    out.line("type: {}", desc.type);
+    out.line("parameters: {}", desc.parameters);
+    out.line("file_size_bytes: {}", desc.file_size_bytes);
+    out.line("weight_bytes: {}", desc.weight_bytes);
+    out.line("bits_per_weight: {:.2}", static_cast<double>(desc.weight_bytes) * 8.0 / static_cast<double>(desc.parameters));
+    out.line("embedding_length: {}", desc.embedding_length);
+    out.line("feed_forward_length: {}", desc.feed_forward_length);
+    out.line("block_count: {}", desc.block_count);
+    out.line("head_count: {}", desc.head_count);
+    out.line("head_count_kv: {}", desc.head_count_kv);
+    out.line("head_dim: {}", desc.head_dim);
+    out.line("context_length: {}", desc.context_length);
+    out.line("vocab_size: {}", desc.vocab_size);
+    out.line("tied_head: {}", desc.tied_head);
+    out.line("rope_freq_base: {:.1}", desc.rope_freq_base);
+    if (desc.group_size != 0) {
+        out.line("group_size: {}", desc.group_size);
+    }
+    out.line("tokenizer: {}", desc.tokenizer_path);
+    out.line("memory_bytes: {} (weights {}, kv {} for {} positions, activations {}, scratch {})", plan.total(),
+             plan.weights, plan.kv, plan.context, plan.acts, plan.scratch);
+}
+
+void report_cpu(Engine& engine, LineSink& out)
+{
+    const CpuFeatures& cpu = engine.cpu();
+    out.line("{} ({}, family {}, model {}, stepping {}){}", cpu.brand, cpu.vendor, cpu.family, cpu.model, cpu.stepping,
+             cpu.hypervisor ? ", under a hypervisor" : "");
+    Text<200> features;
+    const struct {
+        bool there;
+        std::string_view name;
+    } list[] = {{true, "sse2"},         {cpu.sse3, "sse3"}, {cpu.ssse3, "ssse3"}, {cpu.sse41, "sse4.1"},
+                {cpu.sse42, "sse4.2"},  {cpu.avx, "avx"},   {cpu.avx2, "avx2"},   {cpu.fma, "fma"},
+                {cpu.f16c, "f16c"},     {cpu.avx512f, "avx512f"}};
+    for (const auto& feature : list) {
+        if (feature.there) {
+            format(features, " {}", feature.name);
+        }
+    }
+    out.line("features:{}", features);
+    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}", cpu.osxsave, cpu.xcr0, cpu.avx_enabled ? "enabled" : "off");
+    out.line("processors in use: {}, clock: {} ticks a second", engine.platform().processor_count(),
+             engine.platform().ticks_per_second());
+}
+
+void report_kernels(Engine& engine, LineSink& out)
+{
+    const KernelChoice& choice = engine.kernels();
+    out.line("SGEMM and the rest: {} ({})", choice.gemm.title, choice.gemm.name);
+    out.line("attention: {} ({})", choice.attention.title, choice.attention.name);
+    if (choice.forced) {
+        out.line("forced; /kernels auto measures again");
+        return;
+    }
+    for (size_t i = 0; i < choice.timing_count; ++i) {
+        const KernelTiming& timing = choice.timings[i];
+        if (timing.usable) {
+            out.line("  {:<8} GEMV {} ticks, attention {} ticks", timing.name, timing.gemv_ticks, timing.attention_ticks);
+        } else {
+            out.line("  {:<8} not on this processor", timing.name);
+        }
+    }
+}
+
+void report_zones(Engine& engine, LineSink& out)
+{
+    for (size_t i = 0; i < kZoneCount; ++i) {
+        const Arena& arena = engine.zones()[static_cast<ZoneId>(i)];
+        out.line("{:<8} size {:>12} used {:>12} high-water {:>12}{}{}", zone_name(arena.id()), arena.size_bytes(),
+                 arena.used_bytes(), arena.high_water_bytes(), arena.frozen() ? " read-only" : "",
+                 arena.broken_guard() != nullptr ? " BROKEN GUARD" : "");
+        for (const auto& extent : arena.extents()) {
+            out.line("         at {} size {}", static_cast<const void*>(extent.base), extent.size_bytes);
+        }
+    }
+}
+
+void report_budgets(Engine& engine, LineSink& out)
+{
+    for (const Phase phase : {Phase::prefill, Phase::decode}) {
+        const Sentinel::Budget& budget = engine.sentinel().budget(phase);
+        out.line("{:<8} budget {} cycles a token{}, average {}, last {}, overruns {} soft {} hard", phase_name(phase),
+                 budget.cycles_per_token, budget.fixed ? " (fixed)" : "", budget.average, budget.last, budget.soft,
+                 budget.hard);
+    }
+    out.line("strict_budget: {}, trips so far: {}", engine.sentinel().strict() ? 1 : 0, engine.sentinel().trips());
+}
+
+void report_log(Engine& engine, size_t most, LineSink& out)
+{
+    const RingLog& log = engine.log();
+    const size_t count = log.count();
+    for (size_t i = count - std::min(most, count); i < count; ++i) {
+        Text<240> text;
+        RingLog::format_record(text, log.at(i), engine.start_ticks(), engine.platform().ticks_per_second());
+        out.line(text.view());
+    }
+}
+
+Result<void> save_dump(Engine& engine, std::string_view why)
+{
+    FileSink file(engine.platform(), kDumpPath);
+    file.line("LLM Bare-Metal " LLMK_VERSION " dump");
+    auto clock = engine.platform().wall_clock();
+    if (clock.ok()) {
+        const WallClock& now = clock.value();
+        file.line("time: {:04}-{:02}-{:02} {:02}:{:02}:{:02}", now.year, now.month, now.day, now.hour, now.minute, now.second);
+    }
+    file.line("why: {}", why);
+    report_cpu(engine, file);
+    report_kernels(engine, file);
+    if (engine.loaded()) {
+        report_model(engine.model().desc, engine.session().plan(), file);
+        file.line("positions: {} of {}", engine.session().length(), engine.session().context());
+    }
+    report_zones(engine, file);
+    report_budgets(engine, file);
+    report_log(engine, engine.log().count(), file);
+    return file.close();
+}
+
+Result<void> save_log(Engine& engine)
+{
+    FileSink file(engine.platform(), kLogPath);
+    report_log(engine, engine.log().count(), file);
+    return file.close();
+}
+
+} // namespace llmk

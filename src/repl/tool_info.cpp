@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "repl/report.h"
+#include "repl/tools.h"
+
+namespace llmk {
+
+Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos)
+{
+    // An arena of its own, as large as this text needs: there may be no model and the text may be a book.
+    Arena arena;
+    const uint64_t room = tokenizer.max_tokens(text.size());
+    TRY(arena.add_extent(platform, tokenizer.scratch_bytes(text.size()) + room * sizeof(Token) + 4 * Arena::kAlignment));
+    const auto print = [&]() -> Result<void> {
+        const std::span<Token> ids{TRY(arena.alloc_array<Token>(room)), static_cast<size_t>(room)};
+        const size_t count = TRY(tokenizer.encode(text, bos, ids, arena));
+        Text<512> line;
+        for (size_t i = 0; i < count; ++i) {
+            format(line, "{}{}", i == 0 ? "" : " ", ids[i]);
+            if (line.size() + 16 > line.capacity()) {
+                platform.console_write(line);
+                line.clear();
+            }
+        }
+        line.put('\n');
+        platform.console_write(line);
+        return success();
+    };
+    auto result = print();
+    arena.release(platform);
+    return result;
+}
+
+Result<void> tool_info(Platform& platform, const ToolArgs& args)
+{
+    const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
+    const MemoryPlan plan = TRY(plan_memory(candidate, args.context));
+    class ConsoleSink final : public LineSink {
+    public:
+        explicit ConsoleSink(Platform& console) : m_console(console) {}
+        void line(std::string_view text) override { m_console.console_write(Text<480>("{}\n", text)); }
+
+    private:
+        Platform& m_console;
+    };
+    ConsoleSink out(platform);
+    report_model(candidate.desc, plan, out);
+    return success();
+}
+
+} // namespace llmk

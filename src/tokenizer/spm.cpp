@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#include "tokenizer/spm.h"
+
+#include "tokenizer/utf8.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace llmk {
+
+namespace {
+
+constexpr uint32_t kNobody = 0xffffffffu;
+
+/// A stretch of the text that is one token so far; a doubly linked list, merged into the left neighbour.
+struct Symbol {
+    uint32_t start;
+    uint32_t length; ///< 0 once merged away
+    uint32_t previous;
+    uint32_t next;
+};
+
+/// A pair that could be merged, as it was when it was found; stale when either side has changed since.
+struct Candidate {
+    float score;
+    uint32_t left;
+    uint32_t right;
+    uint32_t length; ///< of both together
+};
+
+/// Heap order: the highest score first, then the leftmost.
+bool later(const Candidate& a, const Candidate& b)
+{
+    return a.score < b.score || (a.score == b.score && a.left > b.left);
+}
+
+uint32_t hash(std::string_view text)
+{
+    uint32_t h = 2166136261u; // FNV-1a
+    for (const char c : text) {
+        h = (h ^ static_cast<uint8_t>(c)) * 16777619u;
+    }
+    return h ^ (h >> 15);
+}
+
+int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    const char lower = to_lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+uint64_t index_slots(uint64_t vocab_size) { return std::bit_ceil(vocab_size * 2 + 2); }
+
+} // namespace
+
+uint64_t SpmTokenizer::index_bytes(uint64_t vocab_size)
+{
+    return index_slots(vocab_size) * sizeof(uint32_t) + Arena::kAlignment;
+}
+
+std::string_view SpmTokenizer::text_of(Token token) const
+{
+    return {m_text.data() + m_pieces[token].offset, m_pieces[token].length};
+}
+
+int SpmTokenizer::byte_value(Token token) const
+{
+    const auto text = text_of(token);
+    if (text.size() != 6 || head(text, 3) != "<0x" || text[5] != '>') {
+        return -1;
+    }
+    const int high = hex_digit(text[3]);
+    const int low = hex_digit(text[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+Result<void> SpmTokenizer::build(std::span<const Piece> pieces, std::string_view text, Arena& arena)
+{
+    m_pieces = pieces;
+    m_text = text;
+    const uint64_t slots = index_slots(pieces.size());
+    m_index = TRY(arena.alloc_array<uint32_t>(slots));
+    m_index_mask = static_cast<uint32_t>(slots - 1);
+    std::fill_n(m_index, slots, kNone);
+    for (int byte = 0; byte < 256; ++byte) {
+        m_bytes[byte] = static_cast<char>(byte);
+        m_byte_tokens[byte] = kUnknown;
+    }
+    for (Token token = 0; token < pieces.size(); ++token) {
+        if (pieces[token].score != pieces[token].score) {
+            return fail(Status::bad_format, "the score of tokenizer entry {} is not a number", token);
+        }
+        const int byte = byte_value(token);
+        // Control tokens and byte tokens are no text: a person who types "<s>" means these three letters.
+        if (byte >= 0) {
+            m_byte_tokens[byte] = token;
+            continue;
+        }
+        if (token <= kEos || pieces[token].length == 0) {
+            continue;
+        }
+        uint32_t slot = hash(text_of(token)) & m_index_mask;
+        while (m_index[slot] != kNone && text_of(m_index[slot]) != text_of(token)) {
+            slot = (slot + 1) & m_index_mask;
+        }
+        if (m_index[slot] == kNone) { // of equal pieces the first counts
+            m_index[slot] = token;
+        }
+    }
+    return success();
+}
+
+uint32_t SpmTokenizer::find(std::string_view piece) const
+{
+    for (uint32_t slot = hash(piece) & m_index_mask; m_index[slot] != kNone; slot = (slot + 1) & m_index_mask) {
+        if (text_of(m_index[slot]) == piece) {
+            return m_index[slot];
+        }
+    }
+    return kNone;
+}
+
+uint64_t SpmTokenizer::encode_bytes(uint64_t text_bytes)
+{
+    // The text with its blank, a symbol a byte, and candidates: one a neighbouring pair at first, two more a merge.
+    const uint64_t n = text_bytes + 1;
+    return n + n * sizeof(Symbol) + 3 * n * sizeof(Candidate) + 3 * Arena::kAlignment;
+}
+
+Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::span<Token> out, Arena& scratch) const
+{
+    LLMK_ASSERT(out.size() >= max_tokens(text.size()));
+    size_t count = 0;
+    if (bos == BosRule::add) {
+        out[count++] = kBos;
+    }
+    if (text.empty()) {
+        return count;
+    }
+    if (text.size() >= kNobody / 4) {
+        return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
+                    kNobody / 4);
+    }
+    const auto mark = scratch.mark();
+    const size_t length = text.size() + 1;
+    char* const chars = TRY(scratch.alloc_array<char>(length));
+    chars[0] = ' '; // SentencePiece's dummy prefix
+    __builtin_memcpy(chars + 1, text.data(), text.size());
+    Symbol* const symbols = TRY(scratch.alloc_array<Symbol>(length));
+    Candidate* const heap = TRY(scratch.alloc_array<Candidate>(3 * length));
+
+    uint32_t symbol_count = 0;
+    for (uint32_t at = 0; at < length;) {
+        const auto bytes = static_cast<uint32_t>(std::min<size_t>(utf8_length(static_cast<uint8_t>(chars[at])), length - at));
+        symbols[symbol_count] = {at, bytes, symbol_count == 0 ? kNobody : symbol_count - 1, symbol_count + 1};
+        ++symbol_count;
+        at += bytes;
+    }
+    symbols[symbol_count - 1].next = kNobody;
+
+    size_t heap_size = 0;
+    const auto offer = [&](uint32_t left) {
+        const uint32_t right = left == kNobody ? kNobody : symbols[left].next;
+        if (right == kNobody) {
+            return;
+        }
+        const uint32_t joined = symbols[left].length + symbols[right].length;
+        const uint32_t token = find({chars + symbols[left].start, joined});
+        if (token != kNone) {
+            heap[heap_size++] = {m_pieces[token].score, left, right, joined};
+            std::push_heap(heap, heap + heap_size, later);
+        }
+    };
+    for (uint32_t i = 0; i + 1 < symbol_count; ++i) {
+        offer(i);
+    }
+    while (heap_size > 0) {
+        std::pop_heap(heap, heap + heap_size, later);
+        const Candidate best = heap[--heap_size];
+        Symbol& left = symbols[best.left];
+        Symbol& right = symbols[best.right];
+        if (left.length == 0 || right.length == 0 || left.length + right.length != best.length ||
+            left.next != best.right) {
+            continue; // one of the two has been merged since
+        }
+        left.length = best.length;
+        right.length = 0;
+        left.next = right.next;
+        if (left.next != kNobody) {
+            symbols[left.next].previous = best.left;
+        }
+        offer(left.previous);
+        offer(best.left);
+    }
+    for (uint32_t i = 0; i != kNobody; i = symbols[i].next) {
+        const std::string_view piece(chars + symbols[i].start, symbols[i].length);
+        const uint32_t token = find(piece);
+        if (token != kNone) {
+            out[count++] = token;
+            continue;
+        }
+        for (const char byte : piece) {
+            out[count++] = m_byte_tokens[static_cast<uint8_t>(byte)];
+        }
+    }
+    scratch.rewind(mark);
+    return count;
+}
+
+std::string_view SpmTokenizer::piece(Token previous, Token token) const
+{
+    if (token >= m_pieces.size()) {
+        return {};
+    }
+    const int byte = byte_value(token);
+    if (byte >= 0) {
+        return {m_bytes + byte, 1};
+    }
+    auto text = text_of(token);
+    if (previous == kBos && !text.empty() && text[0] == ' ') {
+        text.remove_prefix(1);
+    }
+    return text;
+}
+
+} // namespace llmk

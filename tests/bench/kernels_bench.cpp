@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+//
+// Speed of the float kernels and the int8 product, for every set that this machine can run. Figures to read, never to
+// assert. `build/tests/bench --benchmark_filter=gemm` runs a part.
+#include "cpu/kernels.h"
+
+#include <benchmark/benchmark.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using llmk::djiblas::KernelSet;
+
+std::vector<float> values(size_t count)
+{
+    std::vector<float> result(count);
+    uint32_t state = 1;
+    for (float& value : result) {
+        state = state * 1664525u + 1013904223u;
+        value = static_cast<float>(state >> 8) * 0x1p-24f - 0.5f;
+    }
+    return result;
+}
+
+void set_rate(benchmark::State& state, const char* name, double per_iteration)
+{
+    state.counters[name] =
+        benchmark::Counter(per_iteration * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+size_t argument(const benchmark::State& state, size_t index) { return static_cast<size_t>(state.range(index)); }
+
+void gemm_f32(benchmark::State& state, const KernelSet& set)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const size_t batch = argument(state, 2);
+    const std::vector<float> w = values(rows * cols);
+    const std::vector<float> x = values(batch * cols);
+    std::vector<float> y(batch * rows);
+    for (auto _ : state) {
+        set.gemm_f32(y.data(), rows, w.data(), x.data(), cols, rows, cols, batch);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * cols * batch));
+}
+
+void gemv_f32(benchmark::State& state, const KernelSet& set)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const std::vector<float> w = values(rows * cols);
+    const std::vector<float> x = values(cols);
+    std::vector<float> y(rows);
+    for (auto _ : state) {
+        set.gemv_f32(y.data(), w.data(), x.data(), rows, cols);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "B/s", static_cast<double>(rows * cols * sizeof(float)));
+}
+
+void gemm_q8(benchmark::State& state, const KernelSet& set)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const size_t group = argument(state, 2);
+    const size_t batch = argument(state, 3);
+    std::vector<int8_t> w(rows * cols);
+    std::vector<float> w_scales(rows * cols / group);
+    std::vector<int8_t> x(batch * cols);
+    std::vector<float> x_scales(batch * cols / group);
+    set.quantize_q8(w.data(), w_scales.data(), values(rows * cols).data(), rows * cols, group);
+    set.quantize_q8(x.data(), x_scales.data(), values(batch * cols).data(), batch * cols, group);
+    std::vector<float> y(batch * rows);
+    for (auto _ : state) {
+        set.gemm_q8(y.data(), rows, w.data(), w_scales.data(), x.data(), x_scales.data(), rows, cols, group, batch);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "OP/s", 2.0 * static_cast<double>(rows * cols * batch));
+    set_rate(state, "B/s", static_cast<double>(rows * cols));
+}
+
+/// Scores, softmax and weighted sum of one head over a context.
+void attention(benchmark::State& state, const KernelSet& set)
+{
+    const size_t positions = argument(state, 0);
+    const size_t head_dim = argument(state, 1);
+    const std::vector<float> query = values(head_dim);
+    const std::vector<float> keys = values(positions * head_dim);
+    const std::vector<float> scores = values(positions);
+    std::vector<float> work(positions);
+    std::vector<float> out(head_dim);
+    for (auto _ : state) {
+        set.attention_scores(work.data(), query.data(), keys.data(), head_dim, positions, head_dim, 0.125f);
+        set.softmax(work.data(), positions);
+        set.attention_sum(out.data(), work.data(), keys.data(), head_dim, positions, head_dim);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "positions/s", static_cast<double>(positions));
+}
+
+void swiglu(benchmark::State& state, const KernelSet& set)
+{
+    const size_t n = argument(state, 0);
+    const std::vector<float> up = values(n);
+    std::vector<float> gate = values(n);
+    for (auto _ : state) {
+        set.swiglu(gate.data(), up.data(), n);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "values/s", static_cast<double>(n));
+}
+
+/// No static registration elsewhere in this project: here it is the benchmark library's own way.
+const bool kRegistered = [] {
+    const llmk::CpuFeatures cpu = llmk::detect_cpu();
+    for (const KernelSet* set : llmk::kernel_sets()) {
+        if (!llmk::complete_kernel_set(set->name, cpu).ok()) {
+            continue;
+        }
+        const std::string name = std::string("/") + set->name;
+        // stories15M's feed-forward, TinyLlama's feed-forward: one in the second-level cache, one in memory.
+        benchmark::RegisterBenchmark(("gemm_f32" + name).c_str(), gemm_f32, *set)
+            ->Args({768, 288, 64})
+            ->Args({5632, 2048, 64});
+        benchmark::RegisterBenchmark(("gemv_f32" + name).c_str(), gemv_f32, *set)->Args({768, 288})->Args({5632, 2048});
+        benchmark::RegisterBenchmark(("gemm_q8" + name).c_str(), gemm_q8, *set)
+            ->Args({768, 288, 32, 1})
+            ->Args({5632, 2048, 64, 1})
+            ->Args({768, 288, 4, 1})
+            ->Args({768, 288, 32, 64})
+            ->Args({5632, 2048, 64, 64});
+        benchmark::RegisterBenchmark(("attention" + name).c_str(), attention, *set)->Args({256, 48})->Args({2048, 64});
+        benchmark::RegisterBenchmark(("swiglu" + name).c_str(), swiglu, *set)->Args({2048});
+    }
+    return true;
+}();
+
+} // namespace
+
+BENCHMARK_MAIN();

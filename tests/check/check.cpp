@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+//
+// The reference kernels, and the proof that a set asked for by name is the set that runs.
+#include "check.h"
+
+#include <cmath>
+
+namespace llmk::check {
+
+namespace {
+
+double dot(const float* a, const float* b, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    }
+    return sum;
+}
+
+float dot_f32(const float* a, const float* b, size_t n) { return static_cast<float>(dot(a, b, n)); }
+
+void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+              size_t batch)
+{
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t r = 0; r < rows; r++) {
+            y[b * y_stride + r] = dot_f32(w + r * cols, x + b * x_stride, cols);
+        }
+    }
+}
+
+void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    gemm_f32(y, rows, w, x, cols, rows, cols, 1);
+}
+
+void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t group)
+{
+    for (size_t g = 0; g < n / group; g++) {
+        float peak = 0.0f;
+        for (size_t i = g * group; i < (g + 1) * group; i++) {
+            const float magnitude = std::fabs(x[i]);
+            peak = magnitude > peak || std::isnan(magnitude) ? magnitude : peak;
+            if (std::isnan(peak)) {
+                break;
+            }
+        }
+        scales[g] = peak / 127.0f;
+        for (size_t i = g * group; i < (g + 1) * group; i++) {
+            const float quotient = scales[g] == 0.0f ? 0.0f : x[i] / scales[g];
+            q[i] = static_cast<int8_t>(
+                std::isnan(quotient) ? 0.0f : std::round(std::fmax(-127.0f, std::fmin(127.0f, quotient))));
+        }
+    }
+}
+
+void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
+             const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch)
+{
+    const size_t groups = cols / group;
+    for (size_t b = 0; b < batch; b++) {
+        for (size_t r = 0; r < rows; r++) {
+            double sum = 0.0;
+            for (size_t c = 0; c < cols; c++) {
+                const size_t g = c / group;
+                sum += static_cast<double>(w[r * cols + c] * x[b * cols + c]) *
+                       static_cast<double>(w_scales[r * groups + g]) * static_cast<double>(x_scales[b * groups + g]);
+            }
+            y[b * y_stride + r] = static_cast<float>(sum);
+        }
+    }
+}
+
+void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales,
+             size_t rows, size_t cols, size_t group)
+{
+    gemm_q8(y, rows, w, w_scales, x, x_scales, rows, cols, group, 1);
+}
+
+void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
+                      float scale)
+{
+    for (size_t t = 0; t < positions; t++) {
+        scores[t] = static_cast<float>(static_cast<double>(scale) * dot(q, k + t * k_stride, head_dim));
+    }
+}
+
+void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
+{
+    for (size_t i = 0; i < head_dim; i++) {
+        double sum = 0.0;
+        for (size_t t = 0; t < positions; t++) {
+            sum += static_cast<double>(p[t]) * static_cast<double>(v[t * v_stride + i]);
+        }
+        out[i] = static_cast<float>(sum);
+    }
+}
+
+/// The difference is the contract's own float subtraction; only what comes after it is in double.
+void softmax(float* x, size_t n)
+{
+    float max = x[0];
+    for (size_t i = 0; i < n; i++) {
+        max = std::fmax(max, x[i]);
+    }
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += std::exp(static_cast<double>(x[i] - max));
+    }
+    for (size_t i = 0; i < n; i++) {
+        x[i] = static_cast<float>(std::exp(static_cast<double>(x[i] - max)) / sum);
+    }
+}
+
+void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon)
+{
+    const double mean = dot(x, x, n) / static_cast<double>(n);
+    const double root = std::sqrt(mean + static_cast<double>(epsilon));
+    for (size_t i = 0; i < n; i++) {
+        out[i] = static_cast<float>(static_cast<double>(x[i]) / root * static_cast<double>(weight[i]));
+    }
+}
+
+void swiglu(float* gate, const float* up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double v = static_cast<double>(gate[i]);
+        gate[i] = static_cast<float>(v / (1.0 + std::exp(-v)) * static_cast<double>(up[i]));
+    }
+}
+
+void add(float* x, const float* y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[i] = static_cast<float>(static_cast<double>(x[i]) + static_cast<double>(y[i]));
+    }
+}
+
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+{
+    for (size_t i = 0; i < heads * head_dim; i += 2) {
+        const double a = static_cast<double>(x[i]);
+        const double b = static_cast<double>(x[i + 1]);
+        const double c = static_cast<double>(cos[i % head_dim / 2]);
+        const double s = static_cast<double>(sin[i % head_dim / 2]);
+        x[i] = static_cast<float>(a * c - b * s);
+        x[i + 1] = static_cast<float>(a * s + b * c);
+    }
+}
+
+} // namespace
+
+const KernelSet kReference = {
+    .name = "reference",
+    .title = "Reference",
+    .features = 0,
+    .dot_f32 = dot_f32,
+    .gemv_f32 = gemv_f32,
+    .gemm_f32 = gemm_f32,
+    .quantize_q8 = quantize_q8,
+    .gemv_q8 = gemv_q8,
+    .gemm_q8 = gemm_q8,
+    .attention_scores = attention_scores,
+    .attention_sum = attention_sum,
+    .softmax = softmax,
+    .rmsnorm = rmsnorm,
+    .swiglu = swiglu,
+    .add = add,
+    .rope_pairs = rope_pairs,
+};
+
+std::vector<const KernelSet*> runnable_sets()
+{
+    const CpuFeatures cpu = detect_cpu();
+    std::vector<const KernelSet*> sets;
+    for (const KernelSet* set : kernel_sets()) {
+        if ((set->features & ~cpu.mask) == 0) {
+            sets.push_back(set);
+        }
+    }
+    return sets;
+}
+
+void KernelCheck::SetUp()
+{
+    Result<KernelSet> completed = complete_kernel_set(GetParam()->name, detect_cpu());
+    ASSERT_TRUE(completed.ok()) << completed.error().message.view();
+    m_set = completed.value();
+    m_oracle = GetParam() == &djiblas::kScalar ? &kReference : &djiblas::kScalar;
+}
+
+std::string set_name(const testing::TestParamInfo<const KernelSet*>& info) { return info.param->name; }
+
+namespace {
+
+/// If the set's own pointer is there, it is the one that is called; the other checks then speak about the set they
+/// name.
+TEST_P(KernelCheck, TheSetAskedForIsTheOneThatRuns)
+{
+    const KernelSet& own = *GetParam();
+    const auto same = [](auto mine, auto completed) {
+        return mine == nullptr ? completed != nullptr : mine == completed;
+    };
+    EXPECT_STREQ(set().name, own.name);
+    EXPECT_TRUE(same(own.dot_f32, set().dot_f32));
+    EXPECT_TRUE(same(own.gemv_f32, set().gemv_f32));
+    EXPECT_TRUE(same(own.gemm_f32, set().gemm_f32));
+    EXPECT_TRUE(same(own.quantize_q8, set().quantize_q8));
+    EXPECT_TRUE(same(own.gemv_q8, set().gemv_q8));
+    EXPECT_TRUE(same(own.gemm_q8, set().gemm_q8));
+    EXPECT_TRUE(same(own.attention_scores, set().attention_scores));
+    EXPECT_TRUE(same(own.attention_sum, set().attention_sum));
+    EXPECT_TRUE(same(own.softmax, set().softmax));
+    EXPECT_TRUE(same(own.rmsnorm, set().rmsnorm));
+    EXPECT_TRUE(same(own.swiglu, set().swiglu));
+    EXPECT_TRUE(same(own.add, set().add));
+    EXPECT_TRUE(same(own.rope_pairs, set().rope_pairs));
+}
+
+TEST_P(KernelCheck, NoTwoSetsShareAKernel)
+{
+    for (const KernelSet* other : kernel_sets()) {
+        if (other != GetParam()) {
+            EXPECT_NE(other->gemv_f32, GetParam()->gemv_f32);
+            EXPECT_NE(other->gemm_q8, GetParam()->gemm_q8);
+            EXPECT_NE(other->softmax, GetParam()->softmax);
+        }
+    }
+}
+
+LLMK_CHECK_ALL_SETS();
+
+} // namespace
+
+} // namespace llmk::check

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+//
+// Float32 products: dot, GEMV, SGEMM and attention's two products.
+//
+// Tolerance: a sum of n products in any order, fused or not, is off by at most about n roundings of the sum of
+// magnitudes; so |got - want| <= (n + 4) * 2^-24 * sum |a*b|, two sums' worth with the oracle's own error included.
+#include "check.h"
+
+#include <cmath>
+
+namespace llmk::check {
+
+namespace {
+
+/// Past two rounds of the widest loop (16 columns), every remainder included.
+constexpr size_t kMaxColumns = 36;
+/// Past two tiles of four rows.
+constexpr size_t kMaxRows = 9;
+/// Past two tiles of three.
+constexpr size_t kMaxBatchTested = 7;
+
+double sum_tolerance(const float* a, const float* b, size_t n)
+{
+    double magnitudes = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        magnitudes += std::fabs(static_cast<double>(a[i]) * static_cast<double>(b[i]));
+    }
+    return 2.0 * static_cast<double>(n + 4) * kRounding * magnitudes;
+}
+
+class FloatCheck : public KernelCheck {
+protected:
+    Input<float> input(size_t count, size_t offset)
+    {
+        return Input<float>(count, offset * sizeof(float), [this] { return real(); });
+    }
+
+    void check_gemm(size_t rows, size_t cols, size_t batch, size_t offset, size_t y_gap, size_t x_gap)
+    {
+        const Input<float> w = input(rows * cols, offset);
+        const Input<float> x = input(batch == 0 ? 0 : (batch - 1) * (cols + x_gap) + cols, (offset + 1) % 4);
+        const size_t y_stride = rows + y_gap;
+        Output<float> got(batch * y_stride, offset);
+        Output<float> want(batch * y_stride, offset);
+        set().gemm_f32(got.data(), y_stride, w.data(), x.data(), cols + x_gap, rows, cols, batch);
+        oracle().gemm_f32(want.data(), y_stride, w.data(), x.data(), cols + x_gap, rows, cols, batch);
+        ASSERT_TRUE(got.intact());
+        for (size_t b = 0; b < batch; b++) {
+            for (size_t r = 0; r < y_stride; r++) {
+                const size_t i = b * y_stride + r;
+                const double tolerance =
+                    r < rows ? sum_tolerance(w.data() + r * cols, x.data() + b * (cols + x_gap), cols) : 0.0;
+                ASSERT_TRUE(near(got[i], want[i], tolerance))
+                    << got[i] << " for " << want[i] << " at row " << r << " batch " << b << " of " << rows << "x"
+                    << cols << "x" << batch << " offset " << offset;
+            }
+        }
+    }
+};
+
+TEST_P(FloatCheck, Dot)
+{
+    for (size_t n = 0; n <= 4 * kMaxColumns; n++) {
+        for (size_t offset = 0; offset < 4; offset++) {
+            const Input<float> a = input(n, offset);
+            const Input<float> b = input(n, 3 - offset);
+            ASSERT_TRUE(near(set().dot_f32(a.data(), b.data(), n), oracle().dot_f32(a.data(), b.data(), n),
+                             sum_tolerance(a.data(), b.data(), n)))
+                << n << " values, offset " << offset;
+        }
+    }
+}
+
+TEST_P(FloatCheck, Gemv)
+{
+    for (size_t rows = 0; rows <= kMaxRows; rows++) {
+        for (size_t cols = 0; cols <= kMaxColumns; cols++) {
+            const size_t offset = (rows + cols) % 4;
+            const Input<float> w = input(rows * cols, offset);
+            const Input<float> x = input(cols, 3 - offset);
+            Output<float> got(rows, offset);
+            Output<float> want(rows, offset);
+            set().gemv_f32(got.data(), w.data(), x.data(), rows, cols);
+            oracle().gemv_f32(want.data(), w.data(), x.data(), rows, cols);
+            ASSERT_TRUE(got.intact()) << rows << "x" << cols;
+            for (size_t r = 0; r < rows; r++) {
+                ASSERT_TRUE(near(got[r], want[r], sum_tolerance(w.data() + r * cols, x.data(), cols)))
+                    << rows << "x" << cols << " row " << r;
+            }
+        }
+    }
+}
+
+TEST_P(FloatCheck, GemmOfAllRemainders)
+{
+    for (size_t rows = 0; rows <= kMaxRows; rows++) {
+        for (size_t batch = 0; batch <= kMaxBatchTested; batch++) {
+            for (size_t cols = 0; cols <= kMaxColumns; cols++) {
+                ASSERT_NO_FATAL_FAILURE(check_gemm(rows, cols, batch, (rows + cols + batch) % 4, cols % 3, batch % 3));
+            }
+        }
+    }
+}
+
+/// Several blocks of columns and of batch, with remainders, and the widest batch.
+TEST_P(FloatCheck, GemmAcrossBlocks)
+{
+    check_gemm(5, 511, 3, 1, 0, 0);
+    check_gemm(5, 512, 3, 1, 0, 0);
+    check_gemm(5, 513, 3, 1, 2, 1);
+    check_gemm(6, 1541, 4, 3, 1, 3);
+    for (const size_t batch : {63, 64, 65, 66, 67, 131, 133}) {
+        check_gemm(5, 17, batch, 2, 1, 1);
+    }
+    check_gemm(7, 530, 68, 0, 0, 0);
+    check_gemm(3, 9, djiblas::kMaxBatch, 0, 0, 0);
+}
+
+/// A row's NaN must reach every output of that row, and no other: masked and padded columns are real zeros.
+TEST_P(FloatCheck, NanAndInfinityStayInTheirOutputs)
+{
+    constexpr size_t kRows = 9;
+    constexpr size_t kCols = 21;
+    constexpr size_t kBatch = 5;
+    for (const float poison : {NAN, INFINITY}) {
+        Input<float> w = input(kRows * kCols, 0);
+        const Input<float> x = input(kBatch * kCols, 0);
+        w.set(4 * kCols + kCols - 1, poison);
+        Output<float> y(kRows * kBatch, 0);
+        set().gemm_f32(y.data(), kRows, w.data(), x.data(), kCols, kRows, kCols, kBatch);
+        for (size_t b = 0; b < kBatch; b++) {
+            for (size_t r = 0; r < kRows; r++) {
+                EXPECT_EQ(std::isfinite(y[b * kRows + r]), r != 4) << r << " " << b;
+            }
+        }
+        set().gemv_f32(y.data(), w.data(), x.data(), kRows, kCols);
+        for (size_t r = 0; r < kRows; r++) {
+            EXPECT_EQ(std::isfinite(y[r]), r != 4) << r;
+        }
+    }
+}
+
+TEST_P(FloatCheck, AttentionScores)
+{
+    constexpr float kScale = 0.17677669f;
+    for (size_t positions = 0; positions <= kMaxRows; positions++) {
+        for (const size_t head_dim : {1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 48, 64, 65, 128}) {
+            const size_t stride = head_dim + positions % 3;
+            const Input<float> q = input(head_dim, positions % 4);
+            const Input<float> k = input(positions == 0 ? 0 : (positions - 1) * stride + head_dim, head_dim % 4);
+            Output<float> got(positions, positions % 4);
+            Output<float> want(positions, positions % 4);
+            set().attention_scores(got.data(), q.data(), k.data(), stride, positions, head_dim, kScale);
+            oracle().attention_scores(want.data(), q.data(), k.data(), stride, positions, head_dim, kScale);
+            ASSERT_TRUE(got.intact());
+            for (size_t t = 0; t < positions; t++) {
+                ASSERT_TRUE(near(got[t], want[t], sum_tolerance(q.data(), k.data() + t * stride, head_dim)))
+                    << positions << " positions, head_dim " << head_dim << ", position " << t;
+            }
+        }
+    }
+}
+
+TEST_P(FloatCheck, AttentionSum)
+{
+    for (const size_t positions : {0, 1, 2, 3, 5, 17, 130}) {
+        for (size_t head_dim = 1; head_dim <= 140; head_dim++) {
+            const size_t stride = head_dim + positions % 3;
+            const Input<float> p = input(positions, positions % 4);
+            const Input<float> v = input(positions == 0 ? 0 : (positions - 1) * stride + head_dim, head_dim % 4);
+            Output<float> got(head_dim, head_dim % 4);
+            Output<float> want(head_dim, head_dim % 4);
+            set().attention_sum(got.data(), p.data(), v.data(), stride, positions, head_dim);
+            oracle().attention_sum(want.data(), p.data(), v.data(), stride, positions, head_dim);
+            ASSERT_TRUE(got.intact());
+            for (size_t i = 0; i < head_dim; i++) {
+                std::vector<float> column(positions);
+                for (size_t t = 0; t < positions; t++) {
+                    column[t] = v.data()[t * stride + i];
+                }
+                ASSERT_TRUE(near(got[i], want[i], sum_tolerance(p.data(), column.data(), positions)))
+                    << positions << " positions, head_dim " << head_dim << ", column " << i;
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, FloatCheck, testing::ValuesIn(runnable_sets()), set_name);
+
+} // namespace
+
+} // namespace llmk::check

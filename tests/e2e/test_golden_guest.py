@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The numbers under UEFI: greedy ids and logits of every reference model, for each kernel set, in one boot a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
+from support import KERNELS, Reference, asset_reference
+
+TOLERANCE_FLOAT = 2e-4
+TOLERANCE_INT8 = 2e-2
+# A rounding that falls the other way may change a word of an int8 text, later than this.
+INT8_IDS = 150
+BOOT_LIMIT_S = 240.0
+
+MODELS = ("stories260K", "stories260K_v1", "babyllama", "stories260K_int8", "babyllama_int8")
+PROMPTED = "stories260K_prompt"
+
+
+@dataclass(frozen=True)
+class GoldenBoot:
+    name: str
+    expected: Reference
+    image: Path
+    lines: list[str]
+    commands: list[Command]
+
+    def ids(self, line: str) -> list[int]:
+        """What `/generate --ids` printed."""
+        output = next(command.output for command in self.commands if command.line == line)
+        numbers = next(text for text in output if text and text[0].isdigit())
+        return [int(word) for word in numbers.split()]
+
+
+def generate_line(expected: Reference, kernels: str) -> str:
+    steps = INT8_IDS if expected.is_int8 else expected.steps
+    return f'/generate -p "{expected.prompt}" -n {steps} --temp 0 --ids --kernels {kernels}'
+
+
+def logits_line(expected: Reference, kernels: str) -> str:
+    ids = ",".join(map(str, expected.ids[:8]))
+    return f"/logits --ids {ids} -o {kernels}.f32 --kernels {kernels}"
+
+
+def prompted(name: str) -> Reference | None:
+    """A second text of the same model, told in the same boot."""
+    return asset_reference(PROMPTED) if name == "stories260K" else None
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoldenBoot]:
+    name = str(request.param)
+    expected = asset_reference(name)
+    script: list[str] = []
+    for kernels in KERNELS:
+        script += [generate_line(expected, kernels), logits_line(expected, kernels)]
+        if other := prompted(name):
+            script.append(generate_line(other, kernels))
+    image = build_image(tmp_path_factory.mktemp(name) / "golden.img", [expected.model], autorun=[*script, "/shutdown"])
+    screen = run_script(image, BOOT_LIMIT_S)
+    yield GoldenBoot(name, expected, image, screen.lines, commands_of(screen))
+    image.unlink()
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
+    ids = boot.ids(generate_line(boot.expected, kernels))
+    if boot.expected.is_int8:
+        assert ids[:INT8_IDS] == boot.expected.ids[:INT8_IDS]
+    else:
+        assert ids == boot.expected.ids
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_greedy_ids_of_a_prompt(boot: GoldenBoot, kernels: str) -> None:
+    expected = prompted(boot.name)
+    if expected is None:
+        pytest.skip("there is no reference of a prompt for this model")
+    assert boot.ids(generate_line(expected, kernels)) == expected.ids
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_logits(boot: GoldenBoot, kernels: str) -> None:
+    expected = boot.expected.logits
+    logits = fetch_logits(boot.image, f"{kernels}.f32", expected.shape[1])
+    assert logits.shape == expected.shape
+    tolerance = TOLERANCE_INT8 if boot.expected.is_int8 else TOLERANCE_FLOAT
+    assert np.abs(logits - expected).max() <= tolerance
+
+
+def test_no_fault(boot: GoldenBoot) -> None:
+    assert not FAULT.search("\n".join(boot.lines))
+
+
+def test_emulated_fma_is_not_chosen(boot: GoldenBoot) -> None:
+    """Under TCG, AVX2+FMA is several times slower than SSE2: calibration must have seen that."""
+    chosen = [line for line in boot.lines if line.startswith("[DJIBLAS] SGEMM kernel: ")]
+    assert chosen
+    assert "avx2" not in chosen[0].lower()
+    assert any(line.startswith("[ATTN] SIMD path: ") for line in boot.lines)

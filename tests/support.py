@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""What the Python tests share: where things are, the reference data outside the project, and how it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "tests/golden/data"
+BUILD = ROOT / "build"
+KERNELS = ("scalar", "sse2", "avx2")
+
+# Runs a program with these arguments; `stdin=` are the bytes that it reads.
+Tool = Callable[..., "subprocess.CompletedProcess[bytes]"]
+Float32Array = npt.NDArray[np.float32]
+
+
+def assets() -> Path:
+    """The folder of real models and references, named by LLMK_ASSETS; skips the test where it is not there."""
+    folder = (ROOT / os.environ.get("LLMK_ASSETS", "../shared/assets")).resolve()
+    if not folder.is_dir():
+        pytest.skip("no assets: set LLMK_ASSETS to the folder of reference models")
+    return folder
+
+
+def built(path: str) -> Path:
+    """A file that `make tests` builds. Without it the test fails: a run that proved nothing must not look green."""
+    file = BUILD / path
+    if not file.is_file():
+        pytest.fail(f"build/{path} is missing: run `make tests`", pytrace=False)
+    return file
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Greedy ids of a model, and the logits of the first positions; how to run it to get them."""
+
+    model: Path
+    prompt: str
+    prompt_ids: list[int]
+    ids: list[int]
+    # llama2.c's count, with which the ids were made: each step makes one id after the first, and the step that makes
+    # a BOS ends the text without it.
+    steps: int
+    logits: Float32Array
+    is_int8: bool
+
+
+# In the assets: reference (NAME.json, NAME.logits_first8.f32), and the model that it was made from.
+ASSET_REFERENCES = {
+    "stories260K": ("stories260K.empty", "stories260K.bin"),
+    "stories260K_v1": ("stories260K.empty", "stories260K_v1_ak42.bin"),
+    "stories260K_prompt": ("stories260K.prompt", "stories260K.bin"),
+    "babyllama": ("en10_tok361.empty", "babyllama_tok361_970K.bin"),
+    "stories260K_int8": ("stories260K_q80_gs4.empty", "derived_stories260K_v2_q80_gs4.bin"),
+    "babyllama_int8": ("en10_tok361_q80_gs32.empty", "derived_babyllama_tok361_v2_q80_gs32.bin"),
+}
+# Ours, in tests/golden/data.
+TINY_MODELS = sorted(path.stem for path in GOLDEN.glob("tiny_*.json"))
+
+
+def read_reference(values: Path, logits: Path, model: Path) -> Reference:
+    data = json.loads(values.read_text(encoding="utf-8"))
+    magic, version = np.fromfile(model, "<u4", 2)
+    return Reference(
+        model=model,
+        prompt=data["prompt"],
+        prompt_ids=data["prompt_ids"],
+        ids=data["ids"],
+        steps=data["steps"] if "steps" in data else len(data["max_logit_per_step"]),
+        logits=np.fromfile(logits, "<f4").reshape(8, -1),
+        is_int8=bool(magic == 0x616B3432 and version == 2),
+    )
+
+
+def asset_reference(name: str) -> Reference:
+    stem, model = ASSET_REFERENCES[name]
+    ref = assets() / "ref"
+    return read_reference(ref / f"{stem}.json", ref / f"{stem}.logits_first8.f32", assets() / "llama2c" / model)
+
+
+def tiny_reference(name: str) -> Reference:
+    return read_reference(GOLDEN / f"{name}.json", GOLDEN / f"{name}.logits.f32", GOLDEN / f"{name}.bin")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published text and llama2.c's options that made it, as the host tool spells them."""
+
+    options: list[str]
+    text: str
+
+    @property
+    def is_greedy(self) -> bool:
+        return float(self.options[self.options.index("--temp") + 1]) == 0.0
+
+
+OPTION_NAMES = {"-t": "--temp", "-p": "--top-p", "-s": "--seed", "-n": "-n", "-i": "-p"}
+
+
+def published_texts() -> list[Published]:
+    """The texts of stories260K.published.md. A section that "continues after N" holds only what follows N's text."""
+    markdown = (assets() / "ref/stories260K.published.md").read_text(encoding="utf-8")
+    texts: list[Published] = []
+    for section in re.split(r"^## \d+\. ", markdown, flags=re.MULTILINE)[1:]:
+        title, _, body = section.partition("\n")
+        command = re.search(r"`([^`]*)`", title[title.index(": `") :])
+        assert command is not None, title
+        words = shlex.split(command[1])
+        options = ["-p", ""]
+        for name, value in pairwise(words):
+            if name == "-i":
+                options[1] = value
+            elif name in OPTION_NAMES:
+                options += [OPTION_NAMES[name], value]
+        text = body.rstrip("\n")
+        if continued := re.search(r"continues after (\d+)", title):
+            text = texts[int(continued[1]) - 1].text + text
+        texts.append(Published(options, text))
+    return texts
+
+
+@dataclass(frozen=True)
+class TokenVector:
+    text: str
+    ids: list[int]
+
+
+def llama_spm_vectors() -> list[TokenVector]:
+    """llama.cpp's test texts for the Llama 2 vocabulary, and their ids without BOS."""
+    stem = assets() / "gguf/vocab/ggml-vocab-llama-spm.gguf"
+    # Bytes: some of the texts are nothing but line ends.
+    texts = stem.with_suffix(".gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+    lines = stem.with_suffix(".gguf.out").read_text(encoding="utf-8").split("\n")
+    return [TokenVector(text, [int(i) for i in line.split()]) for text, line in zip(texts, lines, strict=True)]

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""The host tool build/host/llmk from its command line: texts, ids, tokens, logits, figures and refusals."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference.llama2c_format import HEADER_FIELDS, read_model
+from support import (
+    ASSET_REFERENCES,
+    GOLDEN,
+    TINY_MODELS,
+    Reference,
+    Tool,
+    asset_reference,
+    llama_spm_vectors,
+    published_texts,
+    tiny_reference,
+)
+
+TOLERANCE_FLOAT = 2e-4
+TOLERANCE_INT8 = 2e-2
+# The tiny int8 models are chosen so that no activation of these positions can round to two sides.
+TOLERANCE_TINY = 5e-4
+# A rounding that falls the other way may change a word of an int8 text, later than this.
+INT8_IDS = 150
+TINY = GOLDEN / "tiny_v0_shared.bin"
+PUBLISHED = range(6)
+
+
+def ids_of(output: bytes) -> list[int]:
+    return [int(word) for word in output.split()]
+
+
+def greedy_ids(llmk: Tool, expected: Reference, kernels: str) -> list[int]:
+    options = ["-p", expected.prompt, "-n", str(expected.steps), "--temp", "0", "--ids", "--kernels", kernels]
+    result = llmk("generate", "-m", expected.model, *options)
+    assert result.returncode == 0, result.stderr.decode()
+    # Nothing but the ids, parted by spaces.
+    assert re.fullmatch(rb"\d+( \d+)*\n?", result.stdout), result.stdout[:200]
+    return ids_of(result.stdout)
+
+
+def logit_difference(llmk: Tool, expected: Reference, kernels: str, folder: Path, *flags: str) -> float:
+    """The largest over positions 0..7."""
+    rows, vocab_size = expected.logits.shape
+    output = folder / "out.f32"
+    ids = ",".join(map(str, expected.ids[:rows]))
+    result = llmk("logits", "-m", expected.model, "--ids", ids, "-o", output, "--kernels", kernels, *flags)
+    assert result.returncode == 0, result.stderr.decode()
+    logits = np.fromfile(output, "<f4")
+    assert logits.size == rows * vocab_size
+    return float(np.abs(logits.reshape(rows, vocab_size) - expected.logits).max())
+
+
+# --- golden values ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_tiny_models(name: str, kernels: str, llmk: Tool, tmp_path: Path) -> None:
+    expected = tiny_reference(name)
+    assert greedy_ids(llmk, expected, kernels) == expected.ids
+    assert logit_difference(llmk, expected, kernels, tmp_path) <= TOLERANCE_TINY
+    # The same without batches: the path that answers take.
+    assert logit_difference(llmk, expected, kernels, tmp_path, "--decode") <= TOLERANCE_TINY
+
+
+@pytest.mark.parametrize("name", sorted(ASSET_REFERENCES))
+def test_real_models(name: str, kernels: str, llmk: Tool, tmp_path: Path) -> None:
+    expected = asset_reference(name)
+    ids = greedy_ids(llmk, expected, kernels)
+    if expected.is_int8:
+        assert ids[:INT8_IDS] == expected.ids[:INT8_IDS]
+    else:
+        assert ids == expected.ids
+    tolerance = TOLERANCE_INT8 if expected.is_int8 else TOLERANCE_FLOAT
+    assert logit_difference(llmk, expected, kernels, tmp_path) <= tolerance
+    assert logit_difference(llmk, expected, kernels, tmp_path, "--decode") <= tolerance
+
+
+@pytest.mark.parametrize("number", PUBLISHED)
+def test_published_texts(number: int, llmk: Tool, assets_dir: Path) -> None:
+    published = published_texts()
+    assert len(published) == len(PUBLISHED)
+    text = published[number]
+    model = assets_dir / "llama2c/stories260K.bin"
+    # The draws of a seeded text follow the last bits of the logits: scalar alone is held to it.
+    result = llmk("generate", "-m", model, *text.options, "--kernels", "scalar")
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout.decode().rstrip("\n") == text.text
+
+
+# --- generate ---------------------------------------------------------------------------------------------------------
+
+
+def generate(llmk: Tool, *options: str) -> bytes:
+    result = llmk("generate", "-m", TINY, *options)
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout
+
+
+def test_a_seed_makes_the_text(llmk: Tool) -> None:
+    first = generate(llmk, "-p", "the hat", "--seed", "7", "--ids", "-n", "60")
+    assert generate(llmk, "-p", "the hat", "--seed", "7", "--ids", "-n", "60") == first
+    assert generate(llmk, "-p", "the hat", "--seed", "8", "--ids", "-n", "60") != first
+
+
+def test_defaults_are_those_of_run_c(llmk: Tool) -> None:
+    plain = generate(llmk, "-p", "the hat", "--seed", "7", "--ids")
+    spelled = ["-n", "256", "--temp", "1.0", "--top-p", "0.9"]
+    assert generate(llmk, "-p", "the hat", "--seed", "7", "--ids", *spelled) == plain
+
+
+def test_steps_end_with_the_context(llmk: Tool) -> None:
+    expected = tiny_reference("tiny_mha")  # its seq_len is the number of its golden steps
+    result = llmk("generate", "-m", expected.model, "-n", "1000", "--temp", "0", "--ids")
+    assert result.returncode == 0, result.stderr.decode()
+    assert ids_of(result.stdout) == expected.ids
+
+
+def test_the_prompt_is_part_of_the_text(llmk: Tool) -> None:
+    assert generate(llmk, "-p", "the hat", "--temp", "0", "-n", "20").startswith(b"the hat")
+
+
+def test_another_tokenizer_can_be_named(llmk: Tool, tmp_path: Path) -> None:
+    model = tmp_path / "alone.bin"
+    model.write_bytes(TINY.read_bytes())
+    options = ["-p", "the hat", "--temp", "0", "-n", "20"]
+    assert llmk("generate", "-m", model, *options).returncode == 1
+    result = llmk("generate", "-m", model, "--tokenizer", TINY.with_suffix(".tok.bin"), *options)
+    assert result.stdout == generate(llmk, *options)
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_prompt(llmk: Tool) -> None:
+    expected = tiny_reference("tiny_v1")
+    result = llmk("tokens", "-m", expected.model, "-p", expected.prompt)
+    assert (result.returncode, ids_of(result.stdout)) == (0, expected.prompt_ids)
+    assert re.fullmatch(rb"\d+( \d+)*\n?", result.stdout)
+
+
+def test_tokens_of_standard_input_byte_for_byte(llmk: Tool) -> None:
+    expected = tiny_reference("tiny_v1")
+    result = llmk("tokens", "-m", expected.model, stdin=expected.prompt.encode())
+    assert (result.returncode, ids_of(result.stdout)) == (0, expected.prompt_ids)
+    # A line end is text too: byte token 3 + 10 follows.
+    result = llmk("tokens", "-m", expected.model, stdin=expected.prompt.encode() + b"\n")
+    assert ids_of(result.stdout) == [*expected.prompt_ids, 13]
+
+
+def test_tokens_without_bos_from_a_tokenizer_alone(llmk: Tool) -> None:
+    expected = tiny_reference("tiny_v1")
+    tokenizer = expected.model.with_suffix(".tok.bin")
+    result = llmk("tokens", "--tokenizer", tokenizer, "--no-bos", "-p", expected.prompt)
+    assert (result.returncode, ids_of(result.stdout)) == (0, expected.prompt_ids[1:])
+
+
+@pytest.mark.parametrize("number", range(47))
+def test_llama_spm_vectors(number: int, llmk: Tool, assets_dir: Path) -> None:
+    vector = llama_spm_vectors()[number]
+    tokenizer = assets_dir / "tokenizers/llama2_tokenizer.bin"
+    result = llmk("tokens", "--tokenizer", tokenizer, "--no-bos", stdin=vector.text.encode())
+    assert (result.returncode, ids_of(result.stdout)) == (0, vector.ids), vector.text
+
+
+# --- info, bench ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tiny_v0_separate", "tiny_v1", "tiny_v2_gs32"])
+def test_info_holds_every_number_of_the_header(name: str, llmk: Tool) -> None:
+    model = GOLDEN / f"{name}.bin"
+    result = llmk("info", "-m", model)
+    assert result.returncode == 0, result.stderr.decode()
+    config, _ = read_model(model)
+    for field in HEADER_FIELDS:
+        assert re.search(rf"\b{getattr(config, field)}\b", result.stdout.decode()), field
+
+
+def test_bench_prints_one_json_object_a_line(llmk: Tool, kernels: str) -> None:
+    options = ["-p", "16", "-n", "8", "-t", "1", "-r", "2", "--json", "--kernels", kernels]
+    result = llmk("bench", "-m", TINY, *options)
+    assert result.returncode == 0, result.stderr.decode()
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines
+    for line in lines:
+        assert Path(line["model"]).name == TINY.name
+        assert (line["kernels"], line["threads"]) == (kernels, 1)
+        assert isinstance(line["type"], str)
+        # The file, or its tensors alone: as much as a token reads.
+        assert 0 < line["model_bytes"] <= TINY.stat().st_size
+        for speed in ("prefill_tok_s", "decode_tok_s", "read_gb_s"):
+            assert line[speed] > 0, speed
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "no such file": ["generate", "-m", "no-such-file.bin"],
+    "unknown kernels": ["generate", "-m", str(TINY), "--kernels", "mmx"],
+    "ids beyond the vocabulary": ["logits", "-m", str(TINY), "--ids", "1,280", "-o", "out.f32"],
+    "ids that are no numbers": ["logits", "-m", str(TINY), "--ids", "1,x", "-o", "out.f32"],
+    "output that cannot be written": ["logits", "-m", str(TINY), "--ids", "1", "-o", "no-such-folder/out.f32"],
+    "a model as tokenizer": ["tokens", "--tokenizer", str(TINY), "-p", "x"],
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_refusals_are_one_line_and_exit_code_1(why: str, llmk: Tool) -> None:
+    result = llmk(*REFUSED[why])
+    assert result.returncode == 1
+    assert result.stdout == b""
+    assert len(result.stderr.splitlines()) == 1, result.stderr.decode()
+
+
+MISUSED = {
+    "nothing": [],
+    "unknown command": ["sing"],
+    "unknown option": ["generate", "-m", str(TINY), "--loud"],
+    "no model": ["generate"],
+    "option without its value": ["generate", "-m"],
+    "number that is none": ["generate", "-m", str(TINY), "-n", "many"],
+    "logits without ids": ["logits", "-m", str(TINY), "-o", "out.f32"],
+}
+
+
+@pytest.mark.parametrize("how", MISUSED)
+def test_misuse_is_an_error_on_standard_error(how: str, llmk: Tool) -> None:
+    result = llmk(*MISUSED[how])
+    assert result.returncode in (1, 2)
+    assert result.stdout == b""
+    assert result.stderr
+
+
+def test_help(llmk: Tool) -> None:
+    result = llmk("--help")
+    assert result.returncode == 0
+    for command in (b"generate", b"tokens", b"logits", b"info", b"bench", b"repl"):
+        assert command in result.stdout
+
+
+def test_kernels_that_the_processor_lacks(llmk: Tool, cpu_kernels: list[str]) -> None:
+    if "avx2" in cpu_kernels:
+        pytest.skip("this processor has every kernel set")
+    assert llmk("generate", "-m", TINY, "--kernels", "avx2").returncode == 1

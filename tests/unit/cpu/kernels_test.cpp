@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+//
+// The table of kernel sets: names, features, completion, forcing, and calibration under a clock that the test drives.
+#include "cpu/kernels.h"
+
+#include "llmk/platform.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace llmk {
+
+namespace {
+
+using djiblas::kAvx2;
+using djiblas::kScalar;
+using djiblas::kSse2;
+
+CpuFeatures cpu_with(uint32_t mask)
+{
+    CpuFeatures cpu;
+    cpu.mask = mask;
+    return cpu;
+}
+
+const CpuFeatures& baseline()
+{
+    static const CpuFeatures cpu = cpu_with(djiblas::kFeatureSse2);
+    return cpu;
+}
+
+/// All after the name, title and features is function pointers: none may be null, the ones added tomorrow included.
+bool is_complete(const KernelSet& set)
+{
+    constexpr size_t kFirst = offsetof(KernelSet, dot_f32);
+    static_assert((sizeof(KernelSet) - kFirst) % sizeof(void*) == 0);
+    for (size_t at = kFirst; at < sizeof(KernelSet); at += sizeof(void*)) {
+        uintptr_t pointer = 0;
+        std::memcpy(&pointer, reinterpret_cast<const char*>(&set) + at, sizeof pointer);
+        if (pointer == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+TEST(Kernels, TableIsBestFirstAndEndsWithScalar)
+{
+    const auto sets = kernel_sets();
+    ASSERT_EQ(sets.size(), 3u);
+    EXPECT_EQ(sets[0], &kAvx2);
+    EXPECT_EQ(sets[1], &kSse2);
+    EXPECT_EQ(sets[2], &kScalar);
+    EXPECT_EQ(kScalar.features, 0u);
+    EXPECT_TRUE(is_complete(kScalar));
+    for (const KernelSet* set : sets) {
+        for (const KernelSet* other : sets) {
+            EXPECT_EQ(std::string_view(set->name) == other->name, set == other);
+        }
+    }
+}
+
+TEST(Kernels, CompletionLeavesNothingOut)
+{
+    const CpuFeatures all = cpu_with(UINT32_MAX);
+    for (const KernelSet* set : kernel_sets()) {
+        Result<KernelSet> completed = complete_kernel_set(set->name, all);
+        ASSERT_TRUE(completed.ok()) << completed.error().message.view();
+        EXPECT_TRUE(is_complete(completed.value())) << set->name;
+        EXPECT_STREQ(completed.value().name, set->name);
+        EXPECT_STREQ(completed.value().title, set->title);
+    }
+}
+
+TEST(Kernels, ForcedSetIsTheOneThatRuns)
+{
+    Result<KernelChoice> forced = force_kernels("sse2", baseline());
+    ASSERT_TRUE(forced.ok());
+    const KernelChoice& choice = forced.value();
+    EXPECT_TRUE(choice.forced);
+    EXPECT_EQ(choice.timing_count, 0u);
+    EXPECT_STREQ(choice.gemm.name, "sse2");
+    EXPECT_STREQ(choice.attention.name, "sse2");
+    EXPECT_EQ(choice.gemm.gemv_f32, kSse2.gemv_f32);
+    EXPECT_EQ(choice.gemm.gemm_q8, kSse2.gemm_q8);
+    EXPECT_EQ(choice.attention.softmax, kSse2.softmax);
+
+    Result<KernelChoice> scalar = force_kernels("scalar", baseline());
+    ASSERT_TRUE(scalar.ok());
+    EXPECT_EQ(scalar.value().gemm.gemv_f32, kScalar.gemv_f32);
+    EXPECT_NE(kScalar.gemv_f32, kSse2.gemv_f32);
+}
+
+TEST(Kernels, NamesMayBeTypedInAnyCase)
+{
+    EXPECT_TRUE(force_kernels("SSE2", baseline()).ok());
+    EXPECT_TRUE(complete_kernel_set("Scalar", baseline()).ok());
+}
+
+TEST(Kernels, AnUnknownNameIsAnErrorThatListsTheKnownOnes)
+{
+    for (const std::string_view name : {"", "sse", "sse22", "avx512"}) {
+        const Result<KernelChoice> result = force_kernels(name, baseline());
+        ASSERT_FALSE(result.ok()) << name;
+        EXPECT_EQ(result.error().status, Status::not_found);
+        const std::string message(result.error().message.view());
+        EXPECT_NE(message.find("avx2, sse2, scalar"), std::string::npos) << message;
+    }
+}
+
+TEST(Kernels, ASetThatTheCpuLacksIsAnErrorThatSaysWhat)
+{
+    const Result<KernelSet> both = complete_kernel_set("avx2", baseline());
+    ASSERT_FALSE(both.ok());
+    EXPECT_EQ(both.error().status, Status::unsupported);
+    EXPECT_NE(both.error().message.view().find("AVX2 and FMA"), std::string_view::npos) << both.error().message.view();
+
+    const CpuFeatures no_fma = cpu_with(djiblas::kFeatureSse2 | djiblas::kFeatureAvx2);
+    const Result<KernelSet> one = complete_kernel_set("avx2", no_fma);
+    ASSERT_FALSE(one.ok());
+    EXPECT_NE(one.error().message.view().find("needs FMA,"), std::string_view::npos) << one.error().message.view();
+}
+
+// --- calibration ----------------------------------------------------------------------------------------------------
+
+/// A clock whose readings come in pairs, before and after a run. The lengths of the runs are given beforehand.
+class ScriptedClock final : public Platform {
+public:
+    explicit ScriptedClock(std::vector<uint64_t> durations) : m_durations(std::move(durations)) {}
+    uint64_t ticks() override
+    {
+        if (m_reads++ % 2 == 1) {
+            m_now += m_reads / 2 <= m_durations.size() ? m_durations[m_reads / 2 - 1] : 0;
+        }
+        return m_now;
+    }
+    size_t runs() const { return m_reads / 2; }
+
+    // Calibration has no business with the rest.
+    std::string_view name() const override { return "clock"; }
+    void console_write(std::string_view) override { ADD_FAILURE(); }
+    ConsoleSize console_size() override { return {80, 25}; }
+    void console_style(Style) override { ADD_FAILURE(); }
+    void console_move(int, int) override { ADD_FAILURE(); }
+    void console_clear() override { ADD_FAILURE(); }
+    bool key_poll(Key&) override { return false; }
+    void idle(uint32_t) override { ADD_FAILURE(); }
+    size_t volume_count() override { return 0; }
+    Result<void> volume_use(size_t) override { return refuse(); }
+    Result<PlatformFile*> file_open(std::string_view, OpenMode) override { return refuse(); }
+    Result<uint64_t> file_size(PlatformFile*) override { return refuse(); }
+    Result<size_t> file_read_at(PlatformFile*, uint64_t, void*, size_t) override { return refuse(); }
+    Result<void> file_write(PlatformFile*, const void*, size_t) override { return refuse(); }
+    Result<void> file_flush(PlatformFile*) override { return refuse(); }
+    void file_close(PlatformFile*) override { ADD_FAILURE(); }
+    Result<void> directory_list(std::string_view, FileVisitor, void*) override { return refuse(); }
+    Result<void*> pages_alloc(uint64_t) override { return refuse(); }
+    void pages_free(void*, uint64_t) override { ADD_FAILURE(); }
+    size_t memory_extents(std::span<uint64_t>) override { return 0; }
+    uint64_t ticks_per_second() override { return 1; }
+    Result<WallClock> wall_clock() override { return refuse(); }
+    size_t processor_count() override { return 1; }
+    void parallel(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
+    void reset(ResetKind) override { ADD_FAILURE(); }
+
+private:
+    static Error refuse()
+    {
+        ADD_FAILURE();
+        return fail(Status::unsupported, "only a clock");
+    }
+    std::vector<uint64_t> m_durations;
+    uint64_t m_now = 1000;
+    size_t m_reads = 0;
+};
+
+alignas(64) unsigned char g_scratch[kCalibrationScratchBytes];
+
+/// Per usable set, best first: three runs of GEMV, three of attention.
+TEST(Calibration, ThePickIsTheFastestOfEach)
+{
+    ScriptedClock clock({90, 50, 70, 30, 20, 25, /* scalar */ 60, 45, 80, 21, 40, 50});
+    const KernelChoice choice = calibrate_kernels(clock, baseline(), g_scratch);
+    EXPECT_EQ(clock.runs(), 12u);
+    EXPECT_FALSE(choice.forced);
+    EXPECT_STREQ(choice.gemm.name, "scalar");
+    EXPECT_EQ(choice.gemm.gemv_f32, kScalar.gemv_f32);
+    EXPECT_STREQ(choice.attention.name, "sse2");
+    EXPECT_EQ(choice.attention.attention_scores, kSse2.attention_scores);
+    EXPECT_TRUE(is_complete(choice.gemm));
+    EXPECT_TRUE(is_complete(choice.attention));
+
+    ASSERT_EQ(choice.timing_count, kernel_sets().size());
+    EXPECT_STREQ(choice.timings[0].name, "avx2");
+    EXPECT_FALSE(choice.timings[0].usable);
+    EXPECT_TRUE(choice.timings[1].usable);
+    EXPECT_EQ(choice.timings[1].gemv_ticks, 50u);
+    EXPECT_EQ(choice.timings[1].attention_ticks, 20u);
+    EXPECT_TRUE(choice.timings[2].usable);
+    EXPECT_EQ(choice.timings[2].gemv_ticks, 45u);
+    EXPECT_EQ(choice.timings[2].attention_ticks, 21u);
+}
+
+TEST(Calibration, AClockThatStandsStillLeavesTheBestByExpectation)
+{
+    ScriptedClock clock({});
+    const KernelChoice choice = calibrate_kernels(clock, baseline(), g_scratch);
+    EXPECT_STREQ(choice.gemm.name, "sse2");
+    EXPECT_STREQ(choice.attention.name, "sse2");
+}
+
+TEST(Calibration, WithoutAnyFeatureScalarRuns)
+{
+    ScriptedClock clock({5, 5, 5, 5, 5, 5});
+    const KernelChoice choice = calibrate_kernels(clock, cpu_with(0), g_scratch);
+    EXPECT_EQ(clock.runs(), 6u);
+    EXPECT_STREQ(choice.gemm.name, "scalar");
+    EXPECT_FALSE(choice.timings[1].usable);
+}
+
+TEST(Calibration, RunsOnThisMachine)
+{
+    ScriptedClock clock({});
+    const CpuFeatures cpu = detect_cpu();
+    const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
+    EXPECT_TRUE(is_complete(choice.gemm));
+    EXPECT_EQ(choice.gemm.features & ~cpu.mask, 0u);
+}
+
+} // namespace
+
+} // namespace llmk
