@@ -22,6 +22,10 @@ export LLMK_ASSETS
 
 VERSION := 0.1.0
 
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = @$(if $(V),:,echo '  $(1) $@')
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 CORE := \
@@ -122,69 +126,83 @@ objects = $(patsubst %.cpp,build/$(1)/%.o,$(filter %.cpp,$(2))) $(patsubst %.S,b
 
 build/efi/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
-	$(CXX) $(EFI_FLAGS) $(call isa_flags,$<) $(if $(findstring platform/uefi,$<),$(EFI_INCLUDES)) -c $< -o $@
+	$(call say,CXX )
+	$(Q)$(CXX) $(EFI_FLAGS) $(call isa_flags,$<) $(if $(findstring platform/uefi,$<),$(EFI_INCLUDES)) -c $< -o $@
 
 build/efi/%.o: %.S | setup-build
 	@mkdir -p $(@D)
-	$(CXX) -Isrc -g -MMD -MP -c $< -o $@
+	$(call say,CXX )
+	$(Q)$(CXX) -Isrc -g -MMD -MP -c $< -o $@
 
 build/host/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
-	$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
+	$(call say,CXX )
+	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
 
 build/check/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
-	$(CXX) $(CHECK_FLAGS) $(call isa_flags,$<) -c $< -o $@
+	$(call say,CXX )
+	$(Q)$(CXX) $(CHECK_FLAGS) $(call isa_flags,$<) -c $< -o $@
 
 # --- the EFI binary ---------------------------------------------------------------------------------------------------
 
 EFI_OBJECTS := $(call objects,efi,$(EFI_ASM) $(EFI_ONLY) $(CORE) $(APP) $(KERNELS))
+# Those of llmk.lds but for the linker's own; scripts/pe_lint.py fails on one that is missing here.
 EFI_SECTIONS := .text .rodata .sbat .rela .data .bss .reloc
 
 # -z defs: a missing function must not link silently.
 build/efi/llmk.so: src/platform/uefi/llmk.lds $(EFI_OBJECTS)
-	$(LD) -nostdlib -shared -Bsymbolic -z defs -z noexecstack --fatal-warnings -T $< $(EFI_OBJECTS) -o $@
+	$(call say,LD  )
+	$(Q)$(LD) -nostdlib -shared -Bsymbolic -z defs -z noexecstack --fatal-warnings -T $< $(EFI_OBJECTS) -o $@
 
 build/BOOTX64.EFI: build/efi/llmk.so scripts/pe_finish.py scripts/pe_lint.py | setup-build
-	$(OBJCOPY) $(addprefix -j ,$(EFI_SECTIONS)) --section-alignment 4096 --file-alignment 512 --strip-all --target efi-app-x86_64 --subsystem 10 \
-	  $< $@.tmp
-	python3 scripts/pe_finish.py $@.tmp
-	python3 scripts/pe_lint.py $@.tmp --elf $<
-	mv $@.tmp $@
+	$(call say,PE  )
+	$(Q)$(OBJCOPY) $(addprefix -j ,$(EFI_SECTIONS)) --strip-all --section-alignment 4096 --file-alignment 512 \
+	  --target efi-app-x86_64 --subsystem 10 $< $@.tmp
+	$(Q)python3 scripts/pe_finish.py $@.tmp
+	$(Q)python3 scripts/pe_lint.py $@.tmp --elf $<
+	$(Q)mv $@.tmp $@
 
 # --- host -------------------------------------------------------------------------------------------------------------
 
 LIB_SOURCES := $(CORE) $(APP) $(KERNELS) $(HOST_ONLY)
 
 build/host/llmk: $(call objects,host,$(LIB_SOURCES) $(HOST_MAIN))
-	$(CXX) -pthread $^ -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -o $@
 
 build/check/llmk: $(call objects,check,$(LIB_SOURCES) $(HOST_MAIN))
-	$(CXX) -pthread -fsanitize=address,undefined $^ -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -o $@
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 FAKE := $(sort $(wildcard tests/fake/*.cpp))
-UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE)
+# The one file of the UEFI platform that knows no firmware.
+UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE) src/platform/uefi/unicode.cpp
 CHECK := $(sort $(wildcard tests/check/*.cpp))
 GOLDEN := $(sort $(wildcard tests/golden/*.cpp))
 BENCH := $(sort $(wildcard tests/bench/*.cpp))
 
 build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))
 	@mkdir -p $(@D)
-	$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
 build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	@mkdir -p $(@D)
-	$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
 build/tests/golden: $(call objects,host,$(LIB_SOURCES) $(GOLDEN))
 	@mkdir -p $(@D)
-	$(CXX) -pthread $^ -lgtest -lgtest_main -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -lgtest -lgtest_main -o $@
 
 build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
 	@mkdir -p $(@D)
-	$(CXX) -pthread $^ -lbenchmark -o $@
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
 
 # --- image ------------------------------------------------------------------------------------------------------------
 

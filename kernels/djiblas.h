@@ -58,9 +58,10 @@ struct KernelSet {
     void (*gemm_q8)(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
                     const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch);
 
-    /// Attention scores of one head: scores[t] = scale * (q . k[t]), k[t] = k + t*k_stride, t in [0, positions).
+    /// Attention scores of one head: scores[t] = (q . k[t]) / divisor, k[t] = k + t*k_stride, t in [0, positions).
+    /// Scalar divides, as run.c does; the others may multiply by the inverse.
     void (*attention_scores)(float* scores, const float* q, const float* k, size_t k_stride, size_t positions,
-                             size_t head_dim, float scale);
+                             size_t head_dim, float divisor);
 
     /// Weighted sum of values of one head: out[i] = sum over t of p[t] * v[t*v_stride + i], i in [0, head_dim).
     void (*attention_sum)(float* out, const float* p, const float* v, size_t v_stride, size_t positions,

@@ -165,8 +165,8 @@ def main() -> int:
         return 1
     if count.baseline == 0 or count.vector == 0:
         print(
-            f"isa_lint: {count.baseline} baseline instructions and {count.vector} on ymm in the AVX kernels: this is not "
-            "the whole program, so nothing is proved",
+            f"isa_lint: {count.baseline} baseline instructions and {count.vector} on ymm in the AVX kernels: not the "
+            "whole program, so nothing is proved",
             file=sys.stderr,
         )
         return 1

@@ -61,7 +61,7 @@ class Firmware:
     @property
     def needs_smm(self) -> bool:
         """Builds with Secure Boot lock their variables in system management mode and do not start without it."""
-        return "secboot" in self.code.name or ".ms." in self.code.name
+        return any(mark in self.code.name for mark in ("secboot", "secure", ".ms."))
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ def _named_ovmf(path: Path) -> Firmware:
 def variable_names(code_name: str) -> list[str]:
     """What the variables file that belongs to a code file may be called, best first."""
     same = code_name.replace("CODE", "VARS").replace("code", "vars")
-    plain = re.sub(r"\.(secboot|ms|snakeoil)\.", ".", same)
+    plain = re.sub(r"\.(secboot|ms|snakeoil)\.|-secure-", lambda match: match[0][0], same)
     # QEMU's own firmware has one variables file for both word sizes.
-    return list(dict.fromkeys([same, plain, same.replace("x86_64", "i386"), plain.replace("-secure", "")]))
+    return list(dict.fromkeys([same, plain, plain.replace("x86_64", "i386")]))
 
 
 def escape(path: Path) -> str:

@@ -14,7 +14,7 @@ void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float scale);
+                      float divisor);
 
 // q8.cpp
 void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t group);

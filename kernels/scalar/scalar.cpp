@@ -132,10 +132,10 @@ void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_s
 }
 
 void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float scale)
+                      float divisor)
 {
     for (size_t t = 0; t < positions; t++) {
-        scores[t] = scale * dot_f32(q, k + t * k_stride, head_dim);
+        scores[t] = dot_f32(q, k + t * k_stride, head_dim) / divisor;
     }
 }
 

@@ -42,7 +42,7 @@ template <class T> inline void prefetch(const T* p, size_t index)
     _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);
 }
 
-/// The sum of the lanes, in each lane's low place only.
+/// The sum of the lanes.
 inline float sum_lanes(__m128 v)
 {
     const __m128 halves = _mm_add_ps(v, _mm_movehl_ps(v, v));

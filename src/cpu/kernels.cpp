@@ -67,13 +67,16 @@ Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
 
 constexpr size_t kPositions = 128;
 constexpr size_t kHeadDim = 64;
+constexpr size_t kBatch = 4;
+constexpr size_t kGroup = 32;
 constexpr int kTimedRuns = 3;
 
 /// The workload, carved from the caller's scratch. Every block is a multiple of 64 bytes.
 struct Workload {
     float* weights; // (kCalibrationRows, kCalibrationCols)
-    float* x;       // (kCalibrationCols)
-    float* y;       // (kCalibrationRows)
+    float* x;       // (kBatch, kCalibrationCols)
+    float* y;       // (kBatch, kCalibrationRows)
+    float* scales;  // (kCalibrationRows, kCalibrationCols / kGroup)
     float* keys;    // (kPositions, kHeadDim)
     float* values;  // (kPositions, kHeadDim)
     float* query;   // (kHeadDim)
@@ -81,8 +84,9 @@ struct Workload {
     float* out;     // (kHeadDim)
 };
 
-constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kCalibrationCols + kCalibrationRows +
-                                   2 * kPositions * kHeadDim + 2 * kHeadDim + kPositions;
+constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
+constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
+                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim + 2 * kHeadDim + kPositions;
 static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
 
 Workload lay_out(void* scratch)
@@ -101,8 +105,9 @@ Workload lay_out(void* scratch)
     };
     Workload work;
     work.weights = take(kCalibrationRows * kCalibrationCols);
-    work.x = take(kCalibrationCols);
-    work.y = take(kCalibrationRows);
+    work.x = take(kBatch * kCalibrationCols);
+    work.y = take(kBatch * kCalibrationRows);
+    work.scales = take(kScales);
     work.keys = take(kPositions * kHeadDim);
     work.values = take(kPositions * kHeadDim);
     work.query = take(kHeadDim);
@@ -111,14 +116,20 @@ Workload lay_out(void* scratch)
     return work;
 }
 
-void run_gemv(const KernelSet& set, const Workload& work)
+/// Decode, prefill and int8 decode: about as many multiply-adds each.
+void run_matmul(const KernelSet& set, const Workload& work)
 {
     set.gemv_f32(work.y, work.weights, work.x, kCalibrationRows, kCalibrationCols);
+    set.gemm_f32(work.y, kCalibrationRows, work.weights, work.x, kCalibrationCols, kCalibrationRows / kBatch,
+                 kCalibrationCols, kBatch);
+    // Any bytes are int8 values: the float weights and inputs serve once more.
+    set.gemv_q8(work.y, reinterpret_cast<const int8_t*>(work.weights), work.scales,
+                reinterpret_cast<const int8_t*>(work.x), work.scales, kCalibrationRows, kCalibrationCols, kGroup);
 }
 
 void run_attention(const KernelSet& set, const Workload& work)
 {
-    set.attention_scores(work.scores, work.query, work.keys, kHeadDim, kPositions, kHeadDim, 0.125f);
+    set.attention_scores(work.scores, work.query, work.keys, kHeadDim, kPositions, kHeadDim, 8.0f);
     set.softmax(work.scores, kPositions);
     set.attention_sum(work.out, work.scores, work.values, kHeadDim, kPositions, kHeadDim);
 }
@@ -135,6 +146,28 @@ uint64_t best_ticks(Platform& platform, const KernelSet& set, const Workload& wo
         best = ticks < best ? ticks : best;
     }
     return best;
+}
+
+bool is_baseline(const KernelSet& set) { return (set.features & ~djiblas::kFeatureSse2) == 0; }
+
+/// Index of the set to use. Of equals (a clock too coarse to tell) the first counts, which is the best by expectation.
+size_t fastest(const KernelChoice& choice, uint64_t KernelTiming::*ticks)
+{
+    const auto best_of = [&](bool baseline) {
+        size_t best = std::size(kSets);
+        for (size_t i = 0; i < choice.timing_count; i++) {
+            const bool counts = choice.timings[i].usable && is_baseline(*kSets[i]) == baseline;
+            if (counts && (best == std::size(kSets) || choice.timings[i].*ticks < choice.timings[best].*ticks)) {
+                best = i;
+            }
+        }
+        return best;
+    };
+    const size_t baseline = best_of(true);
+    const size_t wide = best_of(false);
+    const bool wide_wins =
+        wide < std::size(kSets) && choice.timings[wide].*ticks * 5 <= choice.timings[baseline].*ticks * 4;
+    return wide_wins ? wide : baseline;
 }
 
 } // namespace
@@ -158,8 +191,6 @@ KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void*
 {
     const Workload work = lay_out(scratch);
     KernelChoice choice{};
-    uint64_t best_gemv = UINT64_MAX;
-    uint64_t best_attention = UINT64_MAX;
     for (size_t i = 0; i < std::size(kSets); i++) {
         KernelTiming& timing = choice.timings[choice.timing_count++];
         timing.name = kSets[i]->name;
@@ -168,18 +199,11 @@ KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void*
             continue;
         }
         const KernelSet set = complete(i, cpu);
-        timing.gemv_ticks = best_ticks(platform, set, work, run_gemv);
+        timing.matmul_ticks = best_ticks(platform, set, work, run_matmul);
         timing.attention_ticks = best_ticks(platform, set, work, run_attention);
-        // Of equals (a clock too coarse to tell) the first stays, which is the best by expectation.
-        if (timing.gemv_ticks < best_gemv) {
-            best_gemv = timing.gemv_ticks;
-            choice.gemm = set;
-        }
-        if (timing.attention_ticks < best_attention) {
-            best_attention = timing.attention_ticks;
-            choice.attention = set;
-        }
     }
+    choice.gemm = complete(fastest(choice, &KernelTiming::matmul_ticks), cpu);
+    choice.attention = complete(fastest(choice, &KernelTiming::attention_ticks), cpu);
     return choice;
 }
 

@@ -7,8 +7,20 @@ namespace llmk {
 
 namespace {
 
+bool is_gguf(std::span<const uint8_t> head, uint64_t)
+{
+    return head.size() >= 4 && head[0] == 'G' && head[1] == 'G' && head[2] == 'U' && head[3] == 'F';
+}
+
+/// Not read yet, but known by name, so that nobody takes it for a damaged llama2.c file.
+Result<void> refuse_gguf(const ModelFile& file, ModelDesc&)
+{
+    return fail(Status::unsupported, "{}: GGUF files are not read by this version, only llama2.c .bin files", file.path());
+}
+
 // llama2.c version 0 has no magic and is asked last: whatever nobody else claims is measured against its own header.
 constexpr Format kFormats[] = {
+    {"GGUF", is_gguf, refuse_gguf},
     {"llama2.c v1/v2", llama2c::has_magic, llama2c::parse_versioned},
     {"llama2.c v0", llama2c::may_be_legacy, llama2c::parse_legacy},
 };

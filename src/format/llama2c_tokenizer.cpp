@@ -67,10 +67,9 @@ bool exists(Platform& platform, std::string_view path)
 
 } // namespace
 
-uint64_t tokenizer_bytes(uint64_t file_size_bytes, uint64_t vocab_size)
+uint64_t vocabulary_bytes(uint64_t file_size_bytes, uint64_t vocab_size)
 {
-    return file_size_bytes + vocab_size * sizeof(SpmTokenizer::Piece) + SpmTokenizer::index_bytes(vocab_size) +
-           2 * Arena::kAlignment;
+    return file_size_bytes + vocab_size * sizeof(VocabularyEntry) + 2 * Arena::kAlignment;
 }
 
 Result<uint64_t> check_tokenizer(std::string_view path, std::span<const uint8_t> bytes, uint64_t vocab_size)
@@ -98,23 +97,22 @@ Result<uint64_t> check_tokenizer(std::string_view path, std::span<const uint8_t>
     return count;
 }
 
-Result<void> load_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size, SpmTokenizer& tokenizer,
-                            Arena& arena)
+Result<Vocabulary> load_vocabulary(Platform& platform, std::string_view path, uint64_t vocab_size, Arena& arena)
 {
     const Vec<uint8_t> bytes = TRY(read_file(platform, path));
     const uint64_t count = TRY(check_tokenizer(path, bytes.span(), vocab_size));
-    auto* pieces = TRY(arena.alloc_array<SpmTokenizer::Piece>(count));
+    auto* entries = TRY(arena.alloc_array<VocabularyEntry>(count));
     char* const text = TRY(arena.alloc_array<char>(bytes.size()));
     ByteReader reader(path, bytes.span());
     const int32_t longest = TRY(reader.i32("the tokenizer's max_token_length"));
     uint32_t used = 0;
     for (uint64_t i = 0; i < count; ++i) {
         const Entry entry = TRY(next_entry(reader, path, i, longest));
-        pieces[i] = {used, static_cast<uint32_t>(entry.text.size()), entry.score};
+        entries[i] = {used, static_cast<uint32_t>(entry.text.size()), entry.score};
         __builtin_memcpy(text + used, entry.text.data(), entry.text.size());
         used += static_cast<uint32_t>(entry.text.size());
     }
-    return tokenizer.build({pieces, static_cast<size_t>(count)}, {text, used}, arena);
+    return Vocabulary{{entries, static_cast<size_t>(count)}, {text, used}};
 }
 
 Result<Text<256>> find_tokenizer(Platform& platform, std::string_view model_path, uint64_t vocab_size)

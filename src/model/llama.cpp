@@ -86,7 +86,7 @@ void attend(const ModelDesc& desc, const Ops& ops, const KvCache& cache, size_t 
     const size_t head_dim = desc.head_dim;
     const size_t query_dim = desc.head_count * head_dim;
     const size_t heads_per_kv = desc.head_count / desc.head_count_kv;
-    const float scale = 1.0f / math::sqrtf(static_cast<float>(head_dim));
+    const float divisor = math::sqrtf(static_cast<float>(head_dim));
     const KernelSet& kernels = ops.attention_kernels();
     const uint64_t work = desc.head_count * batch * (position + batch) * head_dim * 2;
     const size_t parts = ops.parts_for(work, desc.head_count);
@@ -99,7 +99,7 @@ void attend(const ModelDesc& desc, const Ops& ops, const KvCache& cache, size_t 
             for (size_t b = 0; b < batch; ++b) {
                 const size_t positions = position + b + 1;
                 const size_t at = b * query_dim + head * head_dim;
-                kernels.attention_scores(scores, workspace.query + at, keys, cache.kv_dim, positions, head_dim, scale);
+                kernels.attention_scores(scores, workspace.query + at, keys, cache.kv_dim, positions, head_dim, divisor);
                 kernels.softmax(scores, positions);
                 kernels.attention_sum(workspace.attended + at, scores, values, cache.kv_dim, positions, head_dim);
             }

@@ -97,7 +97,8 @@ uint64_t with_slack(uint64_t usable_bytes)
 Result<uint64_t> extra_bytes(const InspectedModel& candidate)
 {
     const Architecture* architecture = TRY(find_architecture(candidate.desc.architecture));
-    return llama2c::tokenizer_bytes(candidate.tokenizer_file_bytes, candidate.desc.vocab_size) +
+    return llama2c::vocabulary_bytes(candidate.tokenizer_file_bytes, candidate.desc.vocab_size) +
+           SpmTokenizer::index_bytes(candidate.desc.vocab_size) +
            architecture->bind_bytes(candidate.desc) + 4 * Arena::kAlignment;
 }
 
@@ -276,7 +277,9 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
         TRY(read_weights(platform, weights, model, observer));
         TRY(weights.add_extent(
             platform, Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes))));
-        TRY(llama2c::load_tokenizer(platform, model.desc.tokenizer_path, model.desc.vocab_size, model.spm, weights));
+        const Vocabulary vocabulary =
+            TRY(llama2c::load_vocabulary(platform, model.desc.tokenizer_path, model.desc.vocab_size, weights));
+        TRY(model.spm.build(vocabulary, weights));
         model.tokenizer = &model.spm;
         model.architecture = TRY(find_architecture(model.desc.architecture));
         return model.architecture->bind(model, weights);

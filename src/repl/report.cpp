@@ -113,7 +113,7 @@ void report_kernels(Engine& engine, LineSink& out)
     for (size_t i = 0; i < choice.timing_count; ++i) {
         const KernelTiming& timing = choice.timings[i];
         if (timing.usable) {
-            out.line("  {:<8} GEMV {} ticks, attention {} ticks", timing.name, timing.gemv_ticks, timing.attention_ticks);
+            out.line("  {:<8} products {} ticks, attention {} ticks", timing.name, timing.matmul_ticks, timing.attention_ticks);
         } else {
             out.line("  {:<8} not on this processor", timing.name);
         }

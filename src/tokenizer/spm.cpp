@@ -61,14 +61,9 @@ uint64_t SpmTokenizer::index_bytes(uint64_t vocab_size)
     return index_slots(vocab_size) * sizeof(uint32_t) + Arena::kAlignment;
 }
 
-std::string_view SpmTokenizer::text_of(Token token) const
-{
-    return {m_text.data() + m_pieces[token].offset, m_pieces[token].length};
-}
-
 int SpmTokenizer::byte_value(Token token) const
 {
-    const auto text = text_of(token);
+    const auto text = m_vocabulary.entry_text(token);
     if (text.size() != 6 || head(text, 3) != "<0x" || text[5] != '>') {
         return -1;
     }
@@ -77,11 +72,10 @@ int SpmTokenizer::byte_value(Token token) const
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-Result<void> SpmTokenizer::build(std::span<const Piece> pieces, std::string_view text, Arena& arena)
+Result<void> SpmTokenizer::build(const Vocabulary& vocabulary, Arena& arena)
 {
-    m_pieces = pieces;
-    m_text = text;
-    const uint64_t slots = index_slots(pieces.size());
+    m_vocabulary = vocabulary;
+    const uint64_t slots = index_slots(vocabulary.entries.size());
     m_index = TRY(arena.alloc_array<uint32_t>(slots));
     m_index_mask = static_cast<uint32_t>(slots - 1);
     std::fill_n(m_index, slots, kNone);
@@ -89,21 +83,18 @@ Result<void> SpmTokenizer::build(std::span<const Piece> pieces, std::string_view
         m_bytes[byte] = static_cast<char>(byte);
         m_byte_tokens[byte] = kUnknown;
     }
-    for (Token token = 0; token < pieces.size(); ++token) {
-        if (pieces[token].score != pieces[token].score) {
-            return fail(Status::bad_format, "the score of tokenizer entry {} is not a number", token);
-        }
+    for (Token token = 0; token < vocabulary.entries.size(); ++token) {
         const int byte = byte_value(token);
         // Control tokens and byte tokens are no text: a person who types "<s>" means these three letters.
         if (byte >= 0) {
             m_byte_tokens[byte] = token;
             continue;
         }
-        if (token <= kEos || pieces[token].length == 0) {
+        if (token <= kEos || vocabulary.entries[token].length == 0) {
             continue;
         }
-        uint32_t slot = hash(text_of(token)) & m_index_mask;
-        while (m_index[slot] != kNone && text_of(m_index[slot]) != text_of(token)) {
+        uint32_t slot = hash(m_vocabulary.entry_text(token)) & m_index_mask;
+        while (m_index[slot] != kNone && m_vocabulary.entry_text(m_index[slot]) != m_vocabulary.entry_text(token)) {
             slot = (slot + 1) & m_index_mask;
         }
         if (m_index[slot] == kNone) { // of equal pieces the first counts
@@ -116,7 +107,7 @@ Result<void> SpmTokenizer::build(std::span<const Piece> pieces, std::string_view
 uint32_t SpmTokenizer::find(std::string_view piece) const
 {
     for (uint32_t slot = hash(piece) & m_index_mask; m_index[slot] != kNone; slot = (slot + 1) & m_index_mask) {
-        if (text_of(m_index[slot]) == piece) {
+        if (m_vocabulary.entry_text(m_index[slot]) == piece) {
             return m_index[slot];
         }
     }
@@ -170,7 +161,7 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
         const uint32_t joined = symbols[left].length + symbols[right].length;
         const uint32_t token = find({chars + symbols[left].start, joined});
         if (token != kNone) {
-            heap[heap_size++] = {m_pieces[token].score, left, right, joined};
+            heap[heap_size++] = {m_vocabulary.entries[token].score, left, right, joined};
             std::push_heap(heap, heap + heap_size, later);
         }
     };
@@ -212,14 +203,14 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
 
 std::string_view SpmTokenizer::piece(Token previous, Token token) const
 {
-    if (token >= m_pieces.size()) {
+    if (token >= m_vocabulary.entries.size()) {
         return {};
     }
     const int byte = byte_value(token);
     if (byte >= 0) {
         return {m_bytes + byte, 1};
     }
-    auto text = text_of(token);
+    auto text = m_vocabulary.entry_text(token);
     if (previous == kBos && !text.empty() && text[0] == ' ') {
         text.remove_prefix(1);
     }

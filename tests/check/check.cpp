@@ -79,10 +79,10 @@ void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8
 }
 
 void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float scale)
+                      float divisor)
 {
     for (size_t t = 0; t < positions; t++) {
-        scores[t] = static_cast<float>(static_cast<double>(scale) * dot(q, k + t * k_stride, head_dim));
+        scores[t] = static_cast<float>(dot(q, k + t * k_stride, head_dim) / static_cast<double>(divisor));
     }
 }
 

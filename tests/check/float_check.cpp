@@ -142,7 +142,7 @@ TEST_P(FloatCheck, NanAndInfinityStayInTheirOutputs)
 
 TEST_P(FloatCheck, AttentionScores)
 {
-    constexpr float kScale = 0.17677669f;
+    constexpr float kDivisor = 5.6568542f;
     for (size_t positions = 0; positions <= kMaxRows; positions++) {
         for (const size_t head_dim : {1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 48, 64, 65, 128}) {
             const size_t stride = head_dim + positions % 3;
@@ -150,8 +150,8 @@ TEST_P(FloatCheck, AttentionScores)
             const Input<float> k = input(positions == 0 ? 0 : (positions - 1) * stride + head_dim, head_dim % 4);
             Output<float> got(positions, positions % 4);
             Output<float> want(positions, positions % 4);
-            set().attention_scores(got.data(), q.data(), k.data(), stride, positions, head_dim, kScale);
-            oracle().attention_scores(want.data(), q.data(), k.data(), stride, positions, head_dim, kScale);
+            set().attention_scores(got.data(), q.data(), k.data(), stride, positions, head_dim, kDivisor);
+            oracle().attention_scores(want.data(), q.data(), k.data(), stride, positions, head_dim, kDivisor);
             ASSERT_TRUE(got.intact());
             for (size_t t = 0; t < positions; t++) {
                 ASSERT_TRUE(near(got[t], want[t], sum_tolerance(q.data(), k.data() + t * stride, head_dim)))

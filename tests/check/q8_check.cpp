@@ -60,9 +60,9 @@ protected:
                                             static_cast<double>(w_scales.get(r * groups + c / group)) *
                                             static_cast<double>(x_scales.get(b * groups + c / group)));
                 }
-                const double additions = static_cast<double>(groups + cols / 16 + 8);
-                ASSERT_TRUE(
-                    near(got[b * y_stride + r], want[b * y_stride + r], 2.0 * additions * kRounding * magnitudes))
+                const size_t additions = groups + cols / 16 + 8;
+                ASSERT_TRUE(near(got[b * y_stride + r], want[b * y_stride + r],
+                                 2.0 * static_cast<double>(additions) * kRounding * magnitudes))
                     << rows << "x" << cols << " group " << group << " batch " << b << " row " << r;
             }
         }

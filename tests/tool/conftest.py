@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What several tests of the tools stand on: small models, and a program that plays QEMU."""
+"""Fixtures for the tests of the image builder and the runner: a program that plays QEMU, firmware, a binary."""
 
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from pathlib import Path
 
@@ -51,12 +50,6 @@ def firmware_folder(tmp_path: Path) -> Path:
     (folder / "OVMF_CODE.fd").write_bytes(b"code")
     (folder / "OVMF_VARS.fd").write_bytes(b"variables")
     return folder
-
-
-def llama2c_header(vocab_size: int, version: int = 0) -> bytes:
-    """The start of a llama2.c model file: dim 8, hidden 16, 1 layer, 2 heads, 2 key-value heads, 32 tokens."""
-    fields = struct.pack("<7i", 8, 16, 1, 2, 2, vocab_size, 32)
-    return fields if version == 0 else b"24ka" + struct.pack("<i", version) + fields
 
 
 @pytest.fixture

@@ -77,8 +77,10 @@ Result<void> run_tokens(Platform& platform, const ToolArgs& args)
         const uint64_t bytes = TRY(llama2c::probe_tokenizer(platform, path, vocab_size));
         // An entry has eight bytes before its text: no file holds more of them than this.
         const uint64_t entries = vocab_size == 0 ? bytes / 8 + 1 : vocab_size;
-        TRY(arena.add_extent(platform, llama2c::tokenizer_bytes(bytes, entries)));
-        TRY(llama2c::load_tokenizer(platform, path, vocab_size, tokenizer, arena));
+        TRY(arena.add_extent(platform,
+                             llama2c::vocabulary_bytes(bytes, entries) + SpmTokenizer::index_bytes(entries)));
+        const Vocabulary vocabulary = TRY(llama2c::load_vocabulary(platform, path, vocab_size, arena));
+        TRY(tokenizer.build(vocabulary, arena));
         return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add);
     };
     auto result = load();

@@ -14,6 +14,7 @@ namespace {
 // Large reads are fast, and some firmware fails on them: then the next size is tried.
 constexpr size_t kChunkBytes[] = {4 << 20, 1 << 20, 64 << 10};
 constexpr size_t kStagingBytes = kChunkBytes[0];
+constexpr uint64_t kUnknownPosition = ~uint64_t{0};
 constexpr uint64_t kFourGiB = uint64_t{1} << 32;
 // From this size on an unaligned buffer costs more than a copy: drivers then go block by block.
 constexpr size_t kWorthAligning = 64 << 10;
@@ -55,15 +56,8 @@ Result<size_t> Volumes::read_at(PlatformFile& file, uint64_t offset, void* buffe
 
 EFI_STATUS Volumes::read_chunk(PlatformFile& file, uint64_t offset, uint8_t* buffer, size_t bytes, size_t& got)
 {
-    if (file.handle == nullptr && !reopen(file)) {
-        return EFI_NO_MEDIA;
-    }
-    if (file.position != offset) {
-        const EFI_STATUS status = file.handle->SetPosition(file.handle, offset);
-        if (EFI_ERROR(status)) {
-            return status;
-        }
-        file.position = offset;
+    if (EFI_STATUS status = seek(file, offset); EFI_ERROR(status)) {
+        return status;
     }
     uint8_t* staging = staging_for(buffer, bytes);
     UINTN size = bytes;
@@ -79,6 +73,21 @@ EFI_STATUS Volumes::read_chunk(PlatformFile& file, uint64_t offset, uint8_t* buf
     return EFI_SUCCESS;
 }
 
+EFI_STATUS Volumes::seek(PlatformFile& file, uint64_t position)
+{
+    if (file.handle == nullptr && !reopen(file)) {
+        return EFI_NO_MEDIA;
+    }
+    if (file.position == position) {
+        return EFI_SUCCESS;
+    }
+    const EFI_STATUS status = file.handle->SetPosition(file.handle, position);
+    if (!EFI_ERROR(status)) {
+        file.position = position;
+    }
+    return status;
+}
+
 bool Volumes::reopen(PlatformFile& file)
 {
     if (file.handle != nullptr) {
@@ -86,7 +95,8 @@ bool Volumes::reopen(PlatformFile& file)
         file.handle = nullptr;
     }
     file.position = 0;
-    return !EFI_ERROR(open_path(file.volume, file.path, EFI_FILE_MODE_READ, file.handle));
+    const UINT64 mode = EFI_FILE_MODE_READ | (file.mode == OpenMode::read ? 0 : EFI_FILE_MODE_WRITE);
+    return !EFI_ERROR(open_path(file.volume, file.path, mode, file.handle));
 }
 
 uint8_t* Volumes::staging_for(const void* buffer, size_t bytes)
@@ -113,6 +123,9 @@ Result<void> Volumes::write(PlatformFile& file, const void* data, size_t bytes)
     if (file.mode == OpenMode::read) {
         return fail(Status::invalid_argument, "{}: is open for reading only", file.name);
     }
+    if (EFI_STATUS status = seek(file, file.size_bytes); EFI_ERROR(status)) {
+        return file_error(status, "write", file.name.view());
+    }
     const auto* in = static_cast<const uint8_t*>(data);
     while (bytes > 0) {
         const size_t chunk = std::min(bytes, kStagingBytes);
@@ -124,10 +137,17 @@ Result<void> Volumes::write(PlatformFile& file, const void* data, size_t bytes)
         // Write does not change the data; the header's type does not say so.
         void* from = staging != nullptr ? staging : const_cast<uint8_t*>(in);
         const EFI_STATUS status = file.handle->Write(file.handle, &size, from);
-        file.size_bytes += size;
         if (EFI_ERROR(status)) {
+            // Part of it may have been written: the file knows.
+            FileInfoBuffer info;
+            if (!EFI_ERROR(info.read_from(file.handle))) {
+                file.size_bytes = info.info().FileSize;
+            }
+            file.position = kUnknownPosition;
             return file_error(status, "write", file.name.view());
         }
+        file.size_bytes += chunk;
+        file.position += chunk;
         in += chunk;
         bytes -= chunk;
     }
@@ -136,7 +156,10 @@ Result<void> Volumes::write(PlatformFile& file, const void* data, size_t bytes)
 
 Result<void> Volumes::flush(PlatformFile& file)
 {
-    const EFI_STATUS status = file.mode == OpenMode::read ? EFI_SUCCESS : file.handle->Flush(file.handle);
+    if (file.mode == OpenMode::read) {
+        return success();
+    }
+    const EFI_STATUS status = file.handle == nullptr ? EFI_NO_MEDIA : file.handle->Flush(file.handle);
     return EFI_ERROR(status) ? Result<void>(file_error(status, "write", file.name.view())) : success();
 }
 

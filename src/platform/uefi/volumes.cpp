@@ -13,8 +13,8 @@ namespace {
 constexpr EFI_GUID kLoadedImage = EFI_LOADED_IMAGE_PROTOCOL_GUID;
 constexpr EFI_GUID kSimpleFileSystem = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
 
+constexpr UINT64 kReadWrite = EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE;
 constexpr const char16_t* kMarkerFile = u"\\llmk.cfg";
-constexpr UINT64 kEndOfFile = 0xffffffffffffffff; // SetPosition: UEFI specification 13.5
 
 } // namespace
 
@@ -165,7 +165,6 @@ Result<EFI_FILE_HANDLE> Volumes::open_for_writing(const PlatformFile& file) cons
                     "llmk.cfg there",
                     file.name);
     }
-    constexpr UINT64 kReadWrite = EFI_FILE_MODE_READ | EFI_FILE_MODE_WRITE;
     EFI_FILE_HANDLE handle = nullptr;
     if (file.mode == OpenMode::replace && !EFI_ERROR(open_path(file.volume, file.path, kReadWrite, handle))) {
         // A new file in the old one's place: the firmware's way to shorten one (SetInfo) is the less travelled.
@@ -179,14 +178,8 @@ Result<EFI_FILE_HANDLE> Volumes::open_for_writing(const PlatformFile& file) cons
             return file_error(EFI_ACCESS_DENIED, "replace", file.name.view());
         }
     }
-    EFI_STATUS status = open_path(file.volume, file.path, kReadWrite | EFI_FILE_MODE_CREATE, handle);
+    const EFI_STATUS status = open_path(file.volume, file.path, kReadWrite | EFI_FILE_MODE_CREATE, handle);
     if (EFI_ERROR(status)) {
-        return file_error(status, "write", file.name.view());
-    }
-    // Not for a folder, which open() refuses in a moment.
-    status = file.mode == OpenMode::append ? handle->SetPosition(handle, kEndOfFile) : EFI_SUCCESS;
-    if (EFI_ERROR(status) && status != EFI_UNSUPPORTED) {
-        handle->Close(handle);
         return file_error(status, "write", file.name.view());
     }
     return handle;

@@ -15,7 +15,7 @@ struct PlatformFile {
     size_t volume = 0;
     OpenMode mode = OpenMode::read;
     uint64_t size_bytes = 0;
-    uint64_t position = 0; ///< where the firmware reads next
+    uint64_t position = 0; ///< where the firmware reads or writes next
     char16_t path[260];    ///< as the firmware wants it, to open it again after an error
     Text<96> name;         ///< as error messages call it
 };
@@ -51,6 +51,7 @@ private:
     bool may_write(size_t volume) const;
     PlatformFile* free_slot();
     Result<EFI_FILE_HANDLE> open_for_writing(const PlatformFile& file) const;
+    EFI_STATUS seek(PlatformFile& file, uint64_t position);
     bool reopen(PlatformFile& file);
     EFI_STATUS read_chunk(PlatformFile& file, uint64_t offset, uint8_t* buffer, size_t bytes, size_t& got);
     /// A buffer to transfer through instead of `buffer`, or null when `buffer` serves as it is.

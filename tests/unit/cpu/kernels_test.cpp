@@ -179,7 +179,7 @@ private:
 
 alignas(64) unsigned char g_scratch[kCalibrationScratchBytes];
 
-/// Per usable set, best first: three runs of GEMV, three of attention.
+/// Per usable set, best first: three runs of the products, three of attention.
 TEST(Calibration, ThePickIsTheFastestOfEach)
 {
     ScriptedClock clock({90, 50, 70, 30, 20, 25, /* scalar */ 60, 45, 80, 21, 40, 50});
@@ -197,11 +197,25 @@ TEST(Calibration, ThePickIsTheFastestOfEach)
     EXPECT_STREQ(choice.timings[0].name, "avx2");
     EXPECT_FALSE(choice.timings[0].usable);
     EXPECT_TRUE(choice.timings[1].usable);
-    EXPECT_EQ(choice.timings[1].gemv_ticks, 50u);
+    EXPECT_EQ(choice.timings[1].matmul_ticks, 50u);
     EXPECT_EQ(choice.timings[1].attention_ticks, 20u);
     EXPECT_TRUE(choice.timings[2].usable);
-    EXPECT_EQ(choice.timings[2].gemv_ticks, 45u);
+    EXPECT_EQ(choice.timings[2].matmul_ticks, 45u);
     EXPECT_EQ(choice.timings[2].attention_ticks, 21u);
+}
+
+TEST(Calibration, AWideSetMustWinByAQuarter)
+{
+    const CpuFeatures cpu = cpu_with(kAvx2.features | djiblas::kFeatureSse2);
+    const std::vector<uint64_t> slower = {1000, 1000, 1000, 1000, 1000, 1000};
+    for (const uint64_t wide : {81, 80}) {
+        std::vector<uint64_t> durations = {wide, wide, wide, wide, wide, wide, 100, 100, 100, 100, 100, 100};
+        durations.insert(durations.end(), slower.begin(), slower.end());
+        ScriptedClock clock(durations);
+        const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
+        EXPECT_STREQ(choice.gemm.name, wide == 80 ? "avx2" : "sse2");
+        EXPECT_STREQ(choice.attention.name, wide == 80 ? "avx2" : "sse2");
+    }
 }
 
 TEST(Calibration, AClockThatStandsStillLeavesTheBestByExpectation)
