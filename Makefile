@@ -112,13 +112,13 @@ lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 	$(PY) scripts/lint.py
 
 bench: | setup-build setup-bench ## speed, as ratios
-	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain
 	$(PY) scripts/bench.py
 
 clean: ## remove build/
 	rm -rf build
 
-tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/tests/golden build/check/llmk
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,6 @@ FAKE := $(sort $(wildcard tests/fake/*.cpp))
 # The one file of the UEFI platform that knows no firmware.
 UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE) src/platform/uefi/unicode.cpp
 CHECK := $(sort $(wildcard tests/check/*.cpp))
-GOLDEN := $(sort $(wildcard tests/golden/*.cpp))
 BENCH := $(sort $(wildcard tests/bench/*.cpp))
 
 build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))
@@ -194,15 +193,16 @@ build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
-build/tests/golden: $(call objects,host,$(LIB_SOURCES) $(GOLDEN))
-	@mkdir -p $(@D)
-	$(call say,LINK)
-	$(Q)$(CXX) -pthread $^ -lgtest -lgtest_main -o $@
-
 build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
+
+# What a compiler makes of plain loops: the peer of `make bench`.
+build/tests/plain: tests/bench/peer/plain_llama.cpp
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -std=c++20 -Ofast -mavx2 -mfma $(WARN) $< -o $@
 
 # --- image ------------------------------------------------------------------------------------------------------------
 

@@ -47,10 +47,22 @@ class Result:
         return not self.complaints
 
 
-def project_files(suffixes: set[str]) -> list[str]:
-    """The files with these endings, from the root: tracked ones, and new ones that git does not ignore."""
+def listed_by_git() -> list[str] | None:
+    """Tracked files, and new ones that git does not ignore; None where this is no checkout (an unpacked archive)."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.split("\0") if done.returncode == 0 else None
+
+
+def project_files(suffixes: set[str]) -> list[str]:
+    """The project's files with these endings, from the root."""
+    listed = listed_by_git()
+    if listed is None:
+        paths = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        listed = [path.as_posix() for path in paths if not path.parts[0].startswith((".", "build", "models"))]
     return sorted(name for name in set(listed) if Path(name).suffix in suffixes and (ROOT / name).is_file())
 
 

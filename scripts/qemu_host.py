@@ -131,7 +131,7 @@ def _named_ovmf(path: Path) -> Firmware:
 def variable_names(code_name: str) -> list[str]:
     """What the variables file that belongs to a code file may be called, best first."""
     same = code_name.replace("CODE", "VARS").replace("code", "vars")
-    plain = re.sub(r"\.(secboot|ms|snakeoil)\.|-secure-", lambda match: match[0][0], same)
+    plain = re.sub(r"\.(secboot|strictnx|ms|snakeoil)(?=\.)|-secure(?=-)", "", same)
     # QEMU's own firmware has one variables file for both word sizes.
     return list(dict.fromkeys([same, plain, plain.replace("x86_64", "i386")]))
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Runs every suite that is built and ends with one line: `N passed, N failed` (and `, N skipped` when some were).
 
-The suites, in this order: lint (each check counts as one), the GoogleTest programs unit, check and golden, then
-pytest on tests/tool and tests/e2e. A program that crashes, is missing or runs nothing is a failure. `make test`
+The suites, in this order: lint (each check counts as one), the GoogleTest programs unit and check, then pytest on
+tests/golden, tests/tool and tests/e2e. A program that crashes, is missing or runs nothing is a failure. `make test`
 builds what is needed first. Exit status: 0 only if something ran and nothing failed.
 """
 
@@ -152,7 +152,7 @@ SUITES: dict[str, Callable[[], Counts]] = {
     "lint": run_lint,
     "unit": lambda: run_gtest("unit"),
     "check": lambda: run_gtest("check"),
-    "golden": lambda: run_gtest("golden"),
+    "golden": lambda: run_pytest("golden"),
     "tool": lambda: run_pytest("tool"),
     "e2e": lambda: run_pytest("e2e"),
 }

@@ -57,5 +57,3 @@ def kernels(request: pytest.FixtureRequest, cpu_kernels: list[str]) -> str:
 def assets_dir() -> Path:
     """Skips where the reference data are not there."""
     return assets()
-
-

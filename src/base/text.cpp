@@ -119,11 +119,33 @@ void put_real(TextWriter& out, double value, int precision)
     }
 }
 
+bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+size_t count_characters(std::string_view text)
+{
+    size_t count = 0;
+    for (const char c : text) {
+        count += starts_character(c) ? 1 : 0;
+    }
+    return count;
+}
+
+/// At most the first `count` characters of UTF-8.
+std::string_view head_characters(std::string_view text, size_t count)
+{
+    size_t end = 0;
+    while (end < text.size() && (count > 0 || !starts_character(text[end]))) {
+        count -= starts_character(text[end]) ? 1 : 0;
+        ++end;
+    }
+    return head(text, end);
+}
+
 void put_value(TextWriter& out, const FormatArg& arg, const FieldSpec& spec)
 {
     switch (arg.kind) {
     case FormatArg::Kind::text:
-        out.put(spec.precision >= 0 ? head(arg.text, static_cast<size_t>(spec.precision)) : arg.text);
+        out.put(spec.precision >= 0 ? head_characters(arg.text, static_cast<size_t>(spec.precision)) : arg.text);
         break;
     case FormatArg::Kind::boolean:
         out.put(arg.u != 0 ? std::string_view("true") : std::string_view("false"));
@@ -158,16 +180,21 @@ void put_field(TextWriter& out, const FormatArg& arg, const FieldSpec& spec)
     }
     Text<256> value;
     put_value(value, arg, spec);
-    const size_t pad = value.size() < spec.width ? spec.width - value.size() : 0;
+    const size_t width = count_characters(value);
+    const size_t pad = width < spec.width ? spec.width - width : 0;
     const bool left = spec.align == '<' || (spec.align == 0 && arg.kind == FormatArg::Kind::text);
+    std::string_view shown = value;
     if (left) {
-        out.put(value.view());
+        out.put(shown);
+    } else if (spec.zeros && shown.starts_with('-')) {
+        out.put('-'); // zeros stand behind the sign
+        shown.remove_prefix(1);
     }
     for (size_t i = 0; i < pad; ++i) {
         out.put(spec.zeros ? '0' : ' ');
     }
     if (!left) {
-        out.put(value.view());
+        out.put(shown);
     }
 }
 
@@ -209,7 +236,11 @@ void vformat(TextWriter& out, std::string_view pattern, std::span<const FormatAr
             put_field(out, args[next++], parse_spec(head(tail(pattern, i + 1), close - i - 1)));
             i = close;
         } else {
-            out.put(c);
+            // Whole stretches, so that a cut falls between characters.
+            const size_t end = pattern.find_first_of("{}", i + 1);
+            const auto plain = head(tail(pattern, i), end == std::string_view::npos ? end : end - i);
+            out.put(plain);
+            i += plain.size() - 1;
         }
     }
 }
@@ -220,7 +251,8 @@ Text<24> scaled(uint64_t value, double step, std::span<const std::string_view> u
     Text<24> text;
     double number = static_cast<double>(value);
     size_t unit = 0;
-    while (number >= step && unit + 1 < units.size()) {
+    // What would be rounded up to "1024.0 KiB" is shown as "1.0 MiB".
+    while (number >= step - 0.05 && unit + 1 < units.size()) {
         number /= step;
         ++unit;
     }

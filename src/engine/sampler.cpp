@@ -109,6 +109,9 @@ Token draw_top_p(const SamplerSettings& settings, std::span<const float> probabi
             work[count++] = {probabilities[i], static_cast<Token>(i)};
         }
     }
+    if (count == 0) { // a nucleus smaller than any one token of a flat distribution
+        return argmax(probabilities);
+    }
     std::sort(work.begin(), work.begin() + static_cast<ptrdiff_t>(count), more_likely);
     float sum = 0.0f;
     size_t last = count - 1;
@@ -230,14 +233,14 @@ bool closes_a_loop(std::span<const Token> history, Token next)
 Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, const KernelSet& kernels,
                      RandomStream& random, Arena& scratch)
 {
-    const auto mark = scratch.mark();
+    const ArenaScope scope(scratch);
     const size_t vocab = input.logits.size();
     const std::span<Probability> work{TRY(scratch.alloc_array<Probability>(vocab)), vocab};
     if (settings.repeat_penalty != 1.0f) {
         // The work area has room for the marks: it is not in use yet.
         penalize_repeats(settings, input.logits, input.history, {reinterpret_cast<uint8_t*>(work.data()), vocab});
     }
-    if (settings.no_repeat_ngram > 1) {
+    if (settings.no_repeat_ngram > 0) {
         ban_repeated_ngrams(settings.no_repeat_ngram, input.logits, input.history);
     }
     std::span<float> kept;
@@ -250,7 +253,6 @@ Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, 
         kept[token] = kBanned;
         token = choose(settings, kept, kernels, random, work);
     }
-    scratch.rewind(mark);
     return token;
 }
 

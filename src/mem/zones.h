@@ -95,6 +95,19 @@ private:
     bool m_fail_next = false;
 };
 
+/// Gives back at its end what was allocated since its beginning, on the way of an error too.
+class ArenaScope {
+public:
+    explicit ArenaScope(Arena& arena) : m_arena(arena), m_mark(arena.mark()) {}
+    ~ArenaScope() { m_arena.rewind(m_mark); }
+    ArenaScope(const ArenaScope&) = delete;
+    ArenaScope& operator=(const ArenaScope&) = delete;
+
+private:
+    Arena& m_arena;
+    Arena::Mark m_mark;
+};
+
 class Zones {
 public:
     explicit Zones(Platform& platform);

@@ -70,6 +70,16 @@ double median(std::span<double> values)
     return values.empty() ? 0.0 : values[values.size() / 2];
 }
 
+uint64_t embedding_bytes(const ModelDesc& desc)
+{
+    for (const TensorDesc& tensor : desc.tensors) {
+        if (tensor.role == TensorRole::token_embd) {
+            return tensor.size_bytes;
+        }
+    }
+    return 0;
+}
+
 /// A prompt that visits the vocabulary: the same for every run.
 Token bench_token(size_t i, uint64_t vocab) { return static_cast<Token>(3 + (i * 7919) % (vocab - 3)); }
 
@@ -124,11 +134,10 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
     const double prefill_speed = median({prefill_speeds, static_cast<size_t>(args.runs)});
     const double decode_speed = median({decode_speeds, static_cast<size_t>(args.runs)});
     // A tied table is read as the head; an untied embedding table is read a row at a time only.
-    uint64_t read_bytes = desc.weight_bytes;
-    if (!desc.tied_head) {
-        read_bytes -= desc.tensors.empty() ? 0 : engine.model().tensor(TensorRole::token_embd).rows * desc.embedding_length *
-                                                     (desc.group_size != 0 ? 1 : sizeof(float));
-    }
+    const uint64_t read_bytes = desc.weight_bytes - (desc.tied_head ? 0 : embedding_bytes(desc));
+    // Prefill runs the head for the last token only: what counts are the blocks.
+    const uint64_t table = desc.vocab_size * desc.embedding_length;
+    const uint64_t block_parameters = desc.parameters - table * (desc.tied_head ? 1 : 2);
     const double share = bandwidth > 0.0 ? static_cast<double>(read_bytes) * decode_speed / bandwidth : 0.0;
     Text<640> out;
     if (args.json) {
@@ -142,7 +151,7 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
                "{} {} kernels={} threads={}: prefill {} {:.1} tok/s ({:.1} GFLOP/s), decode {} {:.2} tok/s, {} x tok/s "
                "is {:.0} % of {:.1} GB/s read\n",
                file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(), *prompt,
-               prefill_speed, prefill_speed * 2.0 * static_cast<double>(desc.parameters) / 1e9, decode, decode_speed,
+               prefill_speed, prefill_speed * 2.0 * static_cast<double>(block_parameters) / 1e9, decode, decode_speed,
                human_bytes(read_bytes), share * 100.0, bandwidth / 1e9);
     }
     platform.console_write(out);

@@ -135,7 +135,7 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
         return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
                     kNobody / 4);
     }
-    const auto mark = scratch.mark();
+    const ArenaScope scope(scratch);
     const size_t length = text.size() + 1;
     char* const chars = TRY(scratch.alloc_array<char>(length));
     chars[0] = ' '; // SentencePiece's dummy prefix
@@ -197,7 +197,6 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
             out[count++] = m_byte_tokens[static_cast<uint8_t>(byte)];
         }
     }
-    scratch.rewind(mark);
     return count;
 }
 

@@ -74,14 +74,8 @@ def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
         assert ids[:INT8_IDS] == boot.expected.ids[:INT8_IDS]
     else:
         assert ids == boot.expected.ids
-
-
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_greedy_ids_of_a_prompt(boot: GoldenBoot, kernels: str) -> None:
-    expected = prompted(boot.name)
-    if expected is None:
-        pytest.skip("there is no reference of a prompt for this model")
-    assert boot.ids(generate_line(expected, kernels)) == expected.ids
+    if other := prompted(boot.name):
+        assert boot.ids(generate_line(other, kernels)) == other.ids
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

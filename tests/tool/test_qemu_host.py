@@ -46,6 +46,7 @@ def test_no_firmware_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("OVMF_CODE.fd", "OVMF_VARS.fd"),
         ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.fd"),
+        ("OVMF_CODE_4M.secboot.strictnx.fd", "OVMF_VARS_4M.fd"),
         ("OVMF_CODE.4m.fd", "OVMF_VARS.4m.fd"),
         ("edk2-x86_64-code.fd", "edk2-i386-vars.fd"),
         ("edk2-x86_64-secure-code.fd", "edk2-i386-vars.fd"),
