@@ -49,20 +49,25 @@ class Speed:
         return self.model_bytes * self.decode_tok_s / (self.read_gb_s * 1e9)
 
 
+def run_script(name: str, *arguments: object, quiet: bool = False) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL if quiet else None)
+
+
 def model(shape: str, name: str | None = None) -> Path:
     """A model of that shape with random weights; made once."""
     path = FOLDER / f"{name or shape}.bin"
     if not path.is_file():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, ROOT / "scripts/make_shape_model.py", path, "--shape", shape]
-        subprocess.run(command, check=True)
+        run_script("make_shape_model.py", path, "--shape", shape)
     return path
 
 
 def block_parameters(path: Path) -> int:
     """Weights that a prefill token is multiplied with: all but the table, whose product is needed for the last only."""
     with path.open("rb") as file:
-        dim, hidden, layers, heads, kv_heads, _, _ = struct.unpack("<7i", file.read(28))
+        header: tuple[int, ...] = struct.unpack("<7i", file.read(28))
+    dim, hidden, layers, heads, kv_heads = header[:5]
     kv_dim = dim // heads * kv_heads
     return layers * (2 * dim * dim + 2 * dim * kv_dim + 3 * dim * hidden)
 
@@ -127,11 +132,11 @@ def native(runs: int, llama2c: Path | None) -> None:
             for count in threads:
                 speed = measure(path, kernels, count, runs if kernels != "scalar" else 1, 128, decode)
                 flops = speed.prefill_tok_s * 2 * block_parameters(path) / 1e9
-                print(
-                    f"  {kernels:<7} {count} threads: decode {speed.decode_tok_s:8.2f} tok/s, "
-                    f"{speed.share * 100:4.0f} % of {speed.read_gb_s:5.1f} GB/s; prefill {speed.prefill_tok_s:9.1f} tok/s, {flops:6.1f} GFLOP/s",
-                    flush=True,
+                decode_text = (
+                    f"{speed.decode_tok_s:8.2f} tok/s, {speed.share * 100:4.0f} % of {speed.read_gb_s:5.1f} GB/s"
                 )
+                prefill_text = f"{speed.prefill_tok_s:9.1f} tok/s, {flops:6.1f} GFLOP/s"
+                print(f"  {kernels:<7} {count} threads: decode {decode_text}; prefill {prefill_text}", flush=True)
         if "avx2" in usable_sets():
             beside(
                 "plain loops, -Ofast -mavx2 -mfma",
@@ -153,10 +158,10 @@ def emulated(smp: int) -> None:
     config = FOLDER / "llmk.cfg"
     config.write_text("autorun = bench.txt\n", encoding="utf-8")
     image = FOLDER / "bench.img"
-    make_image = [sys.executable, ROOT / "scripts/make_image.py", "--efi", BUILD / "BOOTX64.EFI", "--output", image]
-    make_image += ["--models", model("15m"), "--file", f"{script}:bench.txt", "--file", f"{config}:llmk.cfg"]
-    subprocess.run(make_image, check=True, stdout=subprocess.DEVNULL)
-    run = [sys.executable, ROOT / "scripts/run_qemu.py", "--image", image, "--accel", "tcg", "--cpu", "max"]
+    binary = BUILD / "BOOTX64.EFI"
+    files = ["--file", f"{script}:bench.txt", "--file", f"{config}:llmk.cfg"]
+    run_script("make_image.py", "--efi", binary, "--output", image, "--models", model("15m"), *files, quiet=True)
+    run = [sys.executable, str(ROOT / "scripts/run_qemu.py"), "--image", str(image), "--accel", "tcg", "--cpu", "max"]
     run += ["--smp", str(smp), "--timeout", "600"]
     output = subprocess.run(run, check=False, capture_output=True, stdin=subprocess.DEVNULL).stdout.decode("latin-1")
     plain = re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", output).replace("\r", "")

@@ -75,12 +75,12 @@ class Llama:
         v = self._linear("wv", layer, x).reshape(c.n_kv_heads, c.head_size)
         self.keys[layer].append(rope(k, position))
         self.values[layer].append(v)
-        q = rope(q, position)
+        rotated = rope(q, position)
         # (positions, n_kv_heads, head_size) -> one KV head for each query head
         group = c.n_heads // c.n_kv_heads
         keys = np.repeat(np.stack(self.keys[layer]), group, axis=1)
         values = np.repeat(np.stack(self.values[layer]), group, axis=1)
-        scores = np.einsum("hd,thd->ht", q, keys) / np.sqrt(c.head_size)
+        scores = np.einsum("hd,thd->ht", rotated, keys) / np.sqrt(c.head_size)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         return self._linear("wo", layer, np.einsum("ht,thd->hd", weights, values).reshape(c.dim))

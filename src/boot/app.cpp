@@ -32,8 +32,7 @@ public:
 private:
     void say(std::string_view line);
     template <class... Args>
-        requires(sizeof...(Args) > 0)
-    void say(std::string_view pattern, const Args&... args)
+    requires(sizeof...(Args) > 0) void say(std::string_view pattern, const Args&... args)
     {
         say(std::string_view(Text<480>(pattern, args...)));
     }
@@ -76,7 +75,8 @@ void App::start()
     m_platform.console_style(Style::normal);
     find_volume();
     const ConfigReport report = {
-        [](void* context, std::string_view sentence) { static_cast<App*>(context)->say("[config] {}", sentence); }, this};
+        [](void* context, std::string_view sentence) { static_cast<App*>(context)->say("[config] {}", sentence); },
+        this};
     auto loaded = load_config(m_platform, m_config, report);
     if (!loaded.ok()) {
         say("[config] {}", loaded.error().message);
@@ -103,7 +103,8 @@ void App::find_volume()
 {
     const size_t count = m_platform.volume_count();
     if (count == 0) {
-        say("No volume with a file system was found. This program reads FAT32; sticks above 32 GB often come as exFAT.");
+        say("No volume with a file system was found. This program reads FAT32; sticks above 32 GB often come as "
+            "exFAT.");
         return;
     }
     for (size_t i = 0; i < count; ++i) {
@@ -134,8 +135,8 @@ void App::read_script()
     const auto read = [&]() -> Result<void> {
         const uint64_t size = TRY(m_platform.file_size(file.value()));
         if (size > kMaxScriptBytes) {
-            return fail(Status::invalid_argument, "{}: {} bytes are more than an autorun file may have ({})", path, size,
-                        kMaxScriptBytes);
+            return fail(Status::invalid_argument, "{}: {} bytes are more than an autorun file may have ({})", path,
+                        size, kMaxScriptBytes);
         }
         TRY(m_script_text.resize(size));
         TRY(m_platform.file_read_at(file.value(), 0, m_script_text.data(), size));
@@ -192,7 +193,8 @@ void App::scan()
         describe(m_files.items[i], m_entries[i]);
     }
     if (m_files.left_out > 0) {
-        m_note = Text<480>("{} more files were left out: the menu shows {}", m_files.left_out, CandidateList::kCapacity);
+        m_note =
+            Text<480>("{} more files were left out: the menu shows {}", m_files.left_out, CandidateList::kCapacity);
     }
 }
 
@@ -296,7 +298,8 @@ Result<Text<384>> App::find(std::string_view name)
     size_t distance = SIZE_MAX;
     for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
         const auto stem = head(entry.name, entry.name.view().rfind('.'));
-        if (equal_ignore_case(entry.name, name) || equal_ignore_case(entry.path, name) || equal_ignore_case(stem, name)) {
+        if (equal_ignore_case(entry.name, name) || equal_ignore_case(entry.path, name) ||
+            equal_ignore_case(stem, name)) {
             return entry.path;
         }
         const size_t here = edit_distance(entry.name, name);
@@ -306,7 +309,8 @@ Result<Text<384>> App::find(std::string_view name)
         }
     }
     return fail(Status::not_found, "{} is not on this volume{}{}; /models lists what is", name,
-                nearest == nullptr ? "" : ", did you mean ", nearest == nullptr ? std::string_view() : nearest->name.view());
+                nearest == nullptr ? "" : ", did you mean ",
+                nearest == nullptr ? std::string_view() : nearest->name.view());
 }
 
 void App::run()

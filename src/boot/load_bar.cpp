@@ -30,9 +30,8 @@ bool LoadBar::progress(uint64_t done_bytes, uint64_t total_bytes)
 
 void LoadBar::draw(uint64_t done_bytes, uint64_t total_bytes)
 {
-    const double seconds = std::max(static_cast<double>(m_platform.ticks() - m_started) /
-                                        static_cast<double>(m_platform.ticks_per_second()),
-                                    1e-6);
+    const double seconds = std::max(
+        static_cast<double>(m_platform.ticks() - m_started) / static_cast<double>(m_platform.ticks_per_second()), 1e-6);
     const double speed = static_cast<double>(done_bytes) / seconds;
     const uint64_t cells = total_bytes == 0 ? kCells : done_bytes * kCells / total_bytes;
     Text<160> line("{:.24} [", m_name);

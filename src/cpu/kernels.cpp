@@ -86,7 +86,8 @@ struct Workload {
 
 constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
 constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
-                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim + 2 * kHeadDim + kPositions;
+                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim + 2 * kHeadDim +
+                                   kPositions;
 static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
 
 Workload lay_out(void* scratch)

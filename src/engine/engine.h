@@ -24,8 +24,10 @@ public:
     /// Forces a set for attention only, or takes the measured one with "auto".
     Result<void> use_attention(std::string_view name);
 
-    /// Loads a model in place of the one there. On failure none is loaded. `tokenizer` and `context` may be empty and 0.
-    Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context, const LoadObserver& observer);
+    /// Loads a model in place of the one there. On failure none is loaded. `tokenizer` and `context` may be empty and
+    /// 0.
+    Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context,
+                      const LoadObserver& observer);
     void unload();
     /// Gives the loaded model another context; the conversation is forgotten.
     Result<void> set_context(uint64_t context);

@@ -17,10 +17,7 @@ struct Probability {
 };
 
 /// Falling probability; of equals the lower id first, as a stable sort leaves them.
-bool more_likely(const Probability& a, const Probability& b)
-{
-    return a.p > b.p || (a.p == b.p && a.token < b.token);
-}
+bool more_likely(const Probability& a, const Probability& b) { return a.p > b.p || (a.p == b.p && a.token < b.token); }
 
 void penalize_repeats(const SamplerSettings& settings, std::span<float> logits, std::span<const Token> history,
                       std::span<uint8_t> seen)

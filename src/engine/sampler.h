@@ -13,14 +13,14 @@
 namespace llmk {
 
 struct SamplerSettings {
-    float temperature = 1.0f;       ///< 0 is greedy
-    uint32_t top_k = 0;             ///< 0 is off
-    float top_p = 0.9f;             ///< 0 or 1 is off (Holtzman et al. 2020, arXiv:1904.09751)
-    float min_p = 0.0f;             ///< 0 is off (Nguyen et al. 2024, arXiv:2407.01082)
-    float repeat_penalty = 1.0f;    ///< 1 is off (Keskar et al. 2019, arXiv:1909.05858)
-    uint32_t repeat_window = 64;    ///< tokens that the penalty looks back
-    uint32_t no_repeat_ngram = 0;   ///< 0 is off: no n tokens in a row may occur twice
-    bool loop_escape = false;       ///< a token that closes a repeating suffix is banned and the draw repeated, once
+    float temperature = 1.0f;     ///< 0 is greedy
+    uint32_t top_k = 0;           ///< 0 is off
+    float top_p = 0.9f;           ///< 0 or 1 is off (Holtzman et al. 2020, arXiv:1904.09751)
+    float min_p = 0.0f;           ///< 0 is off (Nguyen et al. 2024, arXiv:2407.01082)
+    float repeat_penalty = 1.0f;  ///< 1 is off (Keskar et al. 2019, arXiv:1909.05858)
+    uint32_t repeat_window = 64;  ///< tokens that the penalty looks back
+    uint32_t no_repeat_ngram = 0; ///< 0 is off: no n tokens in a row may occur twice
+    bool loop_escape = false;     ///< a token that closes a repeating suffix is banned and the draw repeated, once
 };
 
 /// The settings DESIGN section 9 gives to each kind of model.
@@ -45,9 +45,9 @@ private:
 bool closes_a_loop(std::span<const Token> history, Token next);
 
 struct SampleInput {
-    std::span<float> logits;         ///< (vocab_size), used up
-    std::span<const Token> history;  ///< everything so far, for penalties and bans
-    std::span<const Token> answer;   ///< the part of it that this answer made, for loop escape
+    std::span<float> logits;        ///< (vocab_size), used up
+    std::span<const Token> history; ///< everything so far, for penalties and bans
+    std::span<const Token> answer;  ///< the part of it that this answer made, for loop escape
 };
 
 /// Working memory comes from `scratch` and goes back; fails only when that is full.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A running model: KV cache, the tokens in it, prefill in batches and decode one by one, under the sentinel's eyes. Owns
-// KV, ACTS and SCRATCH. Knows tokens only: turns, templates and text are src/engine/chat.h.
+// A running model: KV cache, the tokens in it, prefill in batches and decode one by one, under the sentinel's eyes.
+// Owns KV, ACTS and SCRATCH. Knows tokens only: turns, templates and text are src/engine/chat.h.
 #pragma once
 
 #include "model/loader.h"
@@ -22,9 +22,9 @@ public:
     /// Gives KV, ACTS and SCRATCH back; open() may follow with another plan.
     void close();
 
-    /// Runs `tokens` in batches behind what is there; afterwards logits() are those after the last. Status::tripped when
-    /// the sentinel trips, Status::cancelled when `interrupted` said so between batches: either way the length is what
-    /// it was before. Status::invalid_argument when they do not fit.
+    /// Runs `tokens` in batches behind what is there; afterwards logits() are those after the last. Status::tripped
+    /// when the sentinel trips, Status::cancelled when `interrupted` said so between batches: either way the length is
+    /// what it was before. Status::invalid_argument when they do not fit.
     struct Interrupt {
         void* context = nullptr;
         bool (*asked)(void* context) = nullptr;

@@ -15,7 +15,8 @@ bool is_gguf(std::span<const uint8_t> head, uint64_t)
 /// Not read yet, but known by name, so that nobody takes it for a damaged llama2.c file.
 Result<void> refuse_gguf(const ModelFile& file, ModelDesc&)
 {
-    return fail(Status::unsupported, "{}: GGUF files are not read by this version, only llama2.c .bin files", file.path());
+    return fail(Status::unsupported, "{}: GGUF files are not read by this version, only llama2.c .bin files",
+                file.path());
 }
 
 // llama2.c version 0 has no magic and is asked last: whatever nobody else claims is measured against its own header.
@@ -35,8 +36,8 @@ std::string_view tensor_type_name(TensorType type)
 
 std::string_view tensor_role_name(TensorRole role)
 {
-    constexpr std::string_view kNames[] = {"token_embd", "output_norm", "output",      "attn_norm", "attn_q",   "attn_k",
-                                           "attn_v",     "attn_output", "ffn_norm",    "ffn_gate",  "ffn_up",   "ffn_down"};
+    constexpr std::string_view kNames[] = {"token_embd", "output_norm", "output",   "attn_norm", "attn_q", "attn_k",
+                                           "attn_v",     "attn_output", "ffn_norm", "ffn_gate",  "ffn_up", "ffn_down"};
     return kNames[static_cast<size_t>(role)];
 }
 

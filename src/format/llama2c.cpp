@@ -139,8 +139,9 @@ Result<void> check_fields(const Header& header, const ModelDesc& desc)
     TRY(require_divides(desc, "n_heads", header.n_heads, "dim", header.dim));
     TRY(require_divides(desc, "n_kv_heads", header.n_kv_heads, "n_heads", header.n_heads));
     if ((header.dim / header.n_heads) % 2 != 0) {
-        return fail(Status::bad_format, "{}: dim {} over n_heads {} gives heads of {} values; RoPE needs an even number",
-                    desc.path, header.dim, header.n_heads, header.dim / header.n_heads);
+        return fail(Status::bad_format,
+                    "{}: dim {} over n_heads {} gives heads of {} values; RoPE needs an even number", desc.path,
+                    header.dim, header.n_heads, header.dim / header.n_heads);
     }
     return success();
 }
@@ -173,9 +174,8 @@ Result<void> add_matrices(Layout& layout, const ModelDesc& desc, TensorType type
         TensorRole role;
         uint64_t rows, cols;
     } matrices[] = {
-        {TensorRole::attn_q, dim, dim},       {TensorRole::attn_k, kv_dim, dim},
-        {TensorRole::attn_v, kv_dim, dim},    {TensorRole::attn_output, dim, dim},
-        {TensorRole::ffn_gate, hidden, dim},  {TensorRole::ffn_down, dim, hidden},
+        {TensorRole::attn_q, dim, dim},      {TensorRole::attn_k, kv_dim, dim},   {TensorRole::attn_v, kv_dim, dim},
+        {TensorRole::attn_output, dim, dim}, {TensorRole::ffn_gate, hidden, dim}, {TensorRole::ffn_down, dim, hidden},
         {TensorRole::ffn_up, hidden, dim},
     };
     bool within = false;

@@ -77,7 +77,8 @@ Result<uint64_t> check_tokenizer(std::string_view path, std::span<const uint8_t>
     ByteReader reader(path, bytes);
     const int32_t longest = TRY(reader.i32("the tokenizer's max_token_length"));
     if (longest < 1) {
-        return fail(Status::bad_format, "{}: the tokenizer's max_token_length is {}, expected 1 or more", path, longest);
+        return fail(Status::bad_format, "{}: the tokenizer's max_token_length is {}, expected 1 or more", path,
+                    longest);
     }
     uint64_t count = 0;
     while (vocab_size == 0 ? reader.remaining() > 0 : count < vocab_size) {
@@ -132,8 +133,9 @@ Result<Text<256>> find_tokenizer(Platform& platform, std::string_view model_path
             return choice;
         }
     }
-    return fail(Status::not_found, "{}: no tokenizer beside it; put {}.tok.bin, tok{}.bin or tokenizer.bin in its folder",
-                model_path, stem, vocab_size);
+    return fail(Status::not_found,
+                "{}: no tokenizer beside it; put {}.tok.bin, tok{}.bin or tokenizer.bin in its folder", model_path,
+                stem, vocab_size);
 }
 
 Result<uint64_t> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size)

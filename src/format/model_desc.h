@@ -48,10 +48,10 @@ constexpr std::string_view model_kind_name(ModelKind kind) { return kind == Mode
 struct ModelDesc {
     explicit ModelDesc(Platform& platform) : tensors(platform) {}
 
-    Text<256> path;         ///< on the volume
-    Text<32> format;        ///< "llama2.c v0"
-    Text<24> architecture;  ///< "llama": a row of src/model/archs.cpp
-    Text<24> type;          ///< of most weights: "F32", "Q8 (groups of 64)"
+    Text<256> path;        ///< on the volume
+    Text<32> format;       ///< "llama2.c v0"
+    Text<24> architecture; ///< "llama": a row of src/model/archs.cpp
+    Text<24> type;         ///< of most weights: "F32", "Q8 (groups of 64)"
     ModelKind kind = ModelKind::story;
     uint64_t file_size_bytes = 0;
 
@@ -68,9 +68,9 @@ struct ModelDesc {
     float norm_rms_epsilon = 1e-5f;
     bool tied_head = false;
 
-    uint64_t parameters = 0; ///< weights in all tensors
+    uint64_t parameters = 0;   ///< weights in all tensors
     uint64_t weight_bytes = 0; ///< of all tensors; what a token's decode reads, but for an untied embedding table
-    Vec<TensorDesc> tensors; ///< in the file's order
+    Vec<TensorDesc> tensors;   ///< in the file's order
 
     Text<256> tokenizer_path; ///< the side file that holds the vocabulary
 };

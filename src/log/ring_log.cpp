@@ -27,10 +27,7 @@ void RingLog::add(uint64_t ticks, LogCode code, std::string_view text, uint8_t a
     ++m_total;
 }
 
-size_t RingLog::count() const
-{
-    return m_total < m_records.size() ? static_cast<size_t>(m_total) : m_records.size();
-}
+size_t RingLog::count() const { return m_total < m_records.size() ? static_cast<size_t>(m_total) : m_records.size(); }
 
 const LogRecord& RingLog::at(size_t index) const
 {

@@ -47,7 +47,10 @@ public:
     Result<void> add_extent(Platform& platform, uint64_t usable_bytes);
     /// Bytes of pages that an extent of so many usable bytes takes, and the other way round.
     static uint64_t usable_bytes(uint64_t extent_bytes) { return extent_bytes - kFrontBytes - kGuardBytes; }
-    static uint64_t extent_bytes(uint64_t usable_bytes) { return align_up(kFrontBytes + usable_bytes + kGuardBytes, 4096); }
+    static uint64_t extent_bytes(uint64_t usable_bytes)
+    {
+        return align_up(kFrontBytes + usable_bytes + kGuardBytes, 4096);
+    }
 
     /// kAlignment-aligned, contents undefined. Status::out_of_memory when full, frozen, or told to fail.
     Result<void*> alloc(uint64_t bytes);

@@ -21,8 +21,7 @@ struct Llama {
 
 uint64_t bind_bytes(const ModelDesc& desc)
 {
-    return sizeof(Llama) + desc.block_count * sizeof(Layer) + desc.head_dim / 2 * sizeof(float) +
-           3 * Arena::kAlignment;
+    return sizeof(Llama) + desc.block_count * sizeof(Layer) + desc.head_dim / 2 * sizeof(float) + 3 * Arena::kAlignment;
 }
 
 Result<Tensor> require(const Model& model, TensorRole role, uint32_t layer = 0)
@@ -80,8 +79,8 @@ void rope_row(const Llama& llama, size_t pairs, float position, float* cos, floa
 }
 
 /// Causal attention of the batch over the cache, one part a head.
-void attend(const ModelDesc& desc, const Ops& ops, const KvCache& cache, size_t layer, Workspace& workspace, size_t batch,
-            size_t position)
+void attend(const ModelDesc& desc, const Ops& ops, const KvCache& cache, size_t layer, Workspace& workspace,
+            size_t batch, size_t position)
 {
     const size_t head_dim = desc.head_dim;
     const size_t query_dim = desc.head_count * head_dim;
@@ -99,7 +98,8 @@ void attend(const ModelDesc& desc, const Ops& ops, const KvCache& cache, size_t 
             for (size_t b = 0; b < batch; ++b) {
                 const size_t positions = position + b + 1;
                 const size_t at = b * query_dim + head * head_dim;
-                kernels.attention_scores(scores, workspace.query + at, keys, cache.kv_dim, positions, head_dim, divisor);
+                kernels.attention_scores(scores, workspace.query + at, keys, cache.kv_dim, positions, head_dim,
+                                         divisor);
                 kernels.softmax(scores, positions);
                 kernels.attention_sum(workspace.attended + at, scores, values, cache.kv_dim, positions, head_dim);
             }
@@ -127,7 +127,8 @@ void forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& work
     }
     const auto norm = [&](const Tensor& weight) {
         for (size_t b = 0; b < batch; ++b) {
-            kernels.rmsnorm(workspace.normed + b * dim, workspace.x + b * dim, weight.f32(), dim, desc.norm_rms_epsilon);
+            kernels.rmsnorm(workspace.normed + b * dim, workspace.x + b * dim, weight.f32(), dim,
+                            desc.norm_rms_epsilon);
         }
     };
     const auto activate = [&](const float* x, size_t cols) {
@@ -190,8 +191,8 @@ void shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& w
         __builtin_memmove(keys, keys + delta * cache.kv_dim, bytes);
         __builtin_memmove(values, values + delta * cache.kv_dim, bytes);
         for (size_t t = 0; t < count; ++t) {
-            ops.kernels().rope_pairs(keys + t * cache.kv_dim, workspace.rope_cos, workspace.rope_sin, desc.head_count_kv,
-                                     desc.head_dim);
+            ops.kernels().rope_pairs(keys + t * cache.kv_dim, workspace.rope_cos, workspace.rope_sin,
+                                     desc.head_count_kv, desc.head_dim);
         }
     }
 }

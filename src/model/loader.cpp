@@ -42,8 +42,8 @@ struct WorkspaceShape {
 /// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's, the prompt's ids.
 uint64_t scratch_bytes(const ModelDesc& desc)
 {
-    return SpmTokenizer::encode_bytes(kMaxPromptBytes) + (kMaxPromptBytes + 2) * sizeof(Token) +
-           desc.vocab_size * 16 + 16 * Arena::kAlignment;
+    return SpmTokenizer::encode_bytes(kMaxPromptBytes) + (kMaxPromptBytes + 2) * sizeof(Token) + desc.vocab_size * 16 +
+           16 * Arena::kAlignment;
 }
 
 /// The largest piece of a file that WEIGHTS is cut into where memory is in pieces: ranges of whole tensors.
@@ -98,8 +98,8 @@ Result<uint64_t> extra_bytes(const InspectedModel& candidate)
 {
     const Architecture* architecture = TRY(find_architecture(candidate.desc.architecture));
     return llama2c::vocabulary_bytes(candidate.tokenizer_file_bytes, candidate.desc.vocab_size) +
-           SpmTokenizer::index_bytes(candidate.desc.vocab_size) +
-           architecture->bind_bytes(candidate.desc) + 4 * Arena::kAlignment;
+           SpmTokenizer::index_bytes(candidate.desc.vocab_size) + architecture->bind_bytes(candidate.desc) +
+           4 * Arena::kAlignment;
 }
 
 /// Cuts the file into ranges that fit the free extents: one when the whole fits, else as many tensors as fit at a time.
@@ -152,8 +152,9 @@ Result<void> read_range(Platform& platform, PlatformFile* file, const Model& mod
         const uint64_t wanted = std::min(kReadBytes, range.end_bytes - at);
         const size_t got = TRY(platform.file_read_at(file, at, range.data + (at - range.start_bytes), wanted));
         if (got != wanted) {
-            return fail(Status::io_error, "{}: reading stopped at byte {} of {}; the stick may be damaged or was pulled",
-                        model.desc.path, at + got, model.desc.file_size_bytes);
+            return fail(Status::io_error,
+                        "{}: reading stopped at byte {} of {}; the stick may be damaged or was pulled", model.desc.path,
+                        at + got, model.desc.file_size_bytes);
         }
         at += wanted;
         done += wanted;
@@ -275,8 +276,8 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
     Arena& weights = zones[ZoneId::weights];
     const auto load = [&]() -> Result<void> {
         TRY(read_weights(platform, weights, model, observer));
-        TRY(weights.add_extent(
-            platform, Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes))));
+        TRY(weights.add_extent(platform,
+                               Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes))));
         const Vocabulary vocabulary =
             TRY(llama2c::load_vocabulary(platform, model.desc.tokenizer_path, model.desc.vocab_size, weights));
         TRY(model.spm.build(vocabulary, weights));

@@ -46,15 +46,15 @@ struct KvCache {
 /// Activations of one batch. All buffers are in ACTS and hold `batch` rows.
 struct Workspace {
     size_t batch = 0;
-    float* x = nullptr;         ///< (batch, embedding_length): the residual stream
-    float* normed = nullptr;    ///< (batch, embedding_length)
-    float* query = nullptr;     ///< (batch, head_count * head_dim)
-    float* attended = nullptr;  ///< (batch, head_count * head_dim)
-    float* gate = nullptr;      ///< (batch, feed_forward_length)
-    float* up = nullptr;        ///< (batch, feed_forward_length)
-    float* scores = nullptr;    ///< (head_count, context)
-    float* rope_cos = nullptr;  ///< (batch, head_dim / 2)
-    float* rope_sin = nullptr;  ///< (batch, head_dim / 2)
+    float* x = nullptr;          ///< (batch, embedding_length): the residual stream
+    float* normed = nullptr;     ///< (batch, embedding_length)
+    float* query = nullptr;      ///< (batch, head_count * head_dim)
+    float* attended = nullptr;   ///< (batch, head_count * head_dim)
+    float* gate = nullptr;       ///< (batch, feed_forward_length)
+    float* up = nullptr;         ///< (batch, feed_forward_length)
+    float* scores = nullptr;     ///< (head_count, context)
+    float* rope_cos = nullptr;   ///< (batch, head_dim / 2)
+    float* rope_sin = nullptr;   ///< (batch, head_dim / 2)
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
     float* logits = nullptr; ///< (vocab_size): of the last position

@@ -107,6 +107,9 @@ void Ops::matmul(float* y, size_t y_stride, const Tensor& weight, const Activati
     });
 }
 
-void Ops::read_row(float* out, const Tensor& tensor, uint64_t row) { weight_kernel(tensor.type).read_row(out, tensor, row); }
+void Ops::read_row(float* out, const Tensor& tensor, uint64_t row)
+{
+    weight_kernel(tensor.type).read_row(out, tensor, row);
+}
 
 } // namespace llmk

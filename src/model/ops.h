@@ -40,9 +40,8 @@ public:
             function(size_t{0});
             return;
         }
-        m_platform.parallel(
-            [](void* context, size_t part) { (*static_cast<const Function*>(context))(part); },
-            const_cast<Function*>(&function), parts);
+        m_platform.parallel([](void* context, size_t part) { (*static_cast<const Function*>(context))(part); },
+                            const_cast<Function*>(&function), parts);
     }
 
     /// Into how many parts a job of so many multiply-adds is cut: 1 when handing it out costs more than it saves.

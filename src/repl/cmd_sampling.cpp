@@ -60,7 +60,8 @@ Result<void> set_repeat(ChatSettings& settings, std::string_view args)
     const double value = TRY(parse_number("repeat", penalty, 0.01, 100, false));
     const auto window = trim(args);
     if (!window.empty()) {
-        settings.sampler.repeat_window = static_cast<uint32_t>(TRY(parse_number("repeat window", window, 1, 1e9, true)));
+        settings.sampler.repeat_window =
+            static_cast<uint32_t>(TRY(parse_number("repeat window", window, 1, 1e9, true)));
     }
     settings.sampler.repeat_penalty = static_cast<float>(value);
     return success();
@@ -97,7 +98,8 @@ Result<void> set_stop(ChatSettings& settings, std::string_view args)
             return success();
         }
     }
-    return fail(Status::invalid_argument, "stop: there are {} already; /stop off forgets them", ChatSettings::kMaxStops);
+    return fail(Status::invalid_argument, "stop: there are {} already; /stop off forgets them",
+                ChatSettings::kMaxStops);
 }
 
 /// A handler for the settings that are one number: one function a row, since a command knows no name.

@@ -133,7 +133,8 @@ Result<std::string_view> read_text(Repl& repl, std::string_view path, uint64_t m
     const auto read = [&]() -> Result<std::string_view> {
         const uint64_t size = TRY(platform.file_size(file));
         if (size > most) {
-            return fail(Status::invalid_argument, "{}: {} bytes are more than the {} that can be read", path, size, most);
+            return fail(Status::invalid_argument, "{}: {} bytes are more than the {} that can be read", path, size,
+                        most);
         }
         Arena& scratch = repl.engine().session().scratch();
         scratch.clear();

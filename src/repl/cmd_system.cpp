@@ -89,8 +89,11 @@ Result<void> test_failsafe(Repl& repl, std::string_view args)
     const struct {
         std::string_view name;
         Failure failure;
-    } failures[] = {{"prefill", Failure::prefill}, {"decode", Failure::decode}, {"alloc", Failure::alloc},
-                    {"guard", Failure::guard},     {"nan", Failure::nan}};
+    } failures[] = {{"prefill", Failure::prefill},
+                    {"decode", Failure::decode},
+                    {"alloc", Failure::alloc},
+                    {"guard", Failure::guard},
+                    {"nan", Failure::nan}};
     for (const auto& row : failures) {
         if (row.name != args) {
             continue;

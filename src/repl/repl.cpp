@@ -113,7 +113,8 @@ void Repl::finish_turn(Result<TurnStats> result)
     if (stats.end == TurnEnd::interrupted) {
         line("[stopped]");
     } else if (stats.end == TurnEnd::context_full) {
-        line("[context] full: this turn alone fills all {} positions; /clear starts anew", m_engine.session().context());
+        line("[context] full: this turn alone fills all {} positions; /clear starts anew",
+             m_engine.session().context());
     }
     if (m_show_stats) {
         platform().console_style(Style::dim);

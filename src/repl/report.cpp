@@ -59,7 +59,8 @@ void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
     out.line("parameters: {}", desc.parameters);
     out.line("file_size_bytes: {}", desc.file_size_bytes);
     out.line("weight_bytes: {}", desc.weight_bytes);
-    out.line("bits_per_weight: {:.2}", static_cast<double>(desc.weight_bytes) * 8.0 / static_cast<double>(desc.parameters));
+    out.line("bits_per_weight: {:.2}",
+             static_cast<double>(desc.weight_bytes) * 8.0 / static_cast<double>(desc.parameters));
     out.line("embedding_length: {}", desc.embedding_length);
     out.line("feed_forward_length: {}", desc.feed_forward_length);
     out.line("block_count: {}", desc.block_count);
@@ -87,9 +88,9 @@ void report_cpu(Engine& engine, LineSink& out)
     const struct {
         bool there;
         std::string_view name;
-    } list[] = {{true, "sse2"},         {cpu.sse3, "sse3"}, {cpu.ssse3, "ssse3"}, {cpu.sse41, "sse4.1"},
-                {cpu.sse42, "sse4.2"},  {cpu.avx, "avx"},   {cpu.avx2, "avx2"},   {cpu.fma, "fma"},
-                {cpu.f16c, "f16c"},     {cpu.avx512f, "avx512f"}};
+    } list[] = {{true, "sse2"},        {cpu.sse3, "sse3"},      {cpu.ssse3, "ssse3"}, {cpu.sse41, "sse4.1"},
+                {cpu.sse42, "sse4.2"}, {cpu.avx, "avx"},        {cpu.avx2, "avx2"},   {cpu.fma, "fma"},
+                {cpu.f16c, "f16c"},    {cpu.avx512f, "avx512f"}};
     for (const auto& feature : list) {
         if (feature.there) {
             format(features, " {}", feature.name);
@@ -113,7 +114,8 @@ void report_kernels(Engine& engine, LineSink& out)
     for (size_t i = 0; i < choice.timing_count; ++i) {
         const KernelTiming& timing = choice.timings[i];
         if (timing.usable) {
-            out.line("  {:<8} products {} ticks, attention {} ticks", timing.name, timing.matmul_ticks, timing.attention_ticks);
+            out.line("  {:<8} products {} ticks, attention {} ticks", timing.name, timing.matmul_ticks,
+                     timing.attention_ticks);
         } else {
             out.line("  {:<8} not on this processor", timing.name);
         }
@@ -162,7 +164,8 @@ Result<void> save_dump(Engine& engine, std::string_view why)
     auto clock = engine.platform().wall_clock();
     if (clock.ok()) {
         const WallClock& now = clock.value();
-        file.line("time: {:04}-{:02}-{:02} {:02}:{:02}:{:02}", now.year, now.month, now.day, now.hour, now.minute, now.second);
+        file.line("time: {:04}-{:02}-{:02} {:02}:{:02}:{:02}", now.year, now.month, now.day, now.hour, now.minute,
+                  now.second);
     }
     file.line("why: {}", why);
     report_cpu(engine, file);

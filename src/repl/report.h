@@ -13,8 +13,7 @@ class LineSink {
 public:
     virtual void line(std::string_view text) = 0;
     template <class... Args>
-        requires(sizeof...(Args) > 0)
-    void line(std::string_view pattern, const Args&... args)
+    requires(sizeof...(Args) > 0) void line(std::string_view pattern, const Args&... args)
     {
         line(std::string_view(Text<400>(pattern, args...)));
     }

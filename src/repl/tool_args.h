@@ -9,22 +9,22 @@
 namespace llmk {
 
 struct ToolArgs {
-    std::string_view model;     ///< -m
-    std::string_view tokenizer; ///< --tokenizer
-    std::string_view kernels;   ///< --kernels
-    std::string_view output;    ///< -o
+    std::string_view model;                 ///< -m
+    std::string_view tokenizer;             ///< --tokenizer
+    std::string_view kernels;               ///< --kernels
+    std::string_view output;                ///< -o
     std::optional<std::string_view> prompt; ///< -p; of bench, a number of tokens
-    std::string_view id_list;   ///< --ids of logits: "1,2,3"
-    std::optional<uint64_t> count; ///< -n
-    uint64_t context = 0;       ///< --ctx
-    uint64_t threads = 1;       ///< -t
-    uint64_t runs = 5;          ///< -r
-    std::optional<uint64_t> seed; ///< --seed
-    SamplerSettings sampler;    ///< run.c's defaults, the extras off
-    bool ids = false;           ///< --ids of generate
-    bool no_bos = false;        ///< --no-bos
-    bool json = false;          ///< --json
-    bool decode = false;        ///< --decode of logits: token by token instead of in batches
+    std::string_view id_list;               ///< --ids of logits: "1,2,3"
+    std::optional<uint64_t> count;          ///< -n
+    uint64_t context = 0;                   ///< --ctx
+    uint64_t threads = 1;                   ///< -t
+    uint64_t runs = 5;                      ///< -r
+    std::optional<uint64_t> seed;           ///< --seed
+    SamplerSettings sampler;                ///< run.c's defaults, the extras off
+    bool ids = false;                       ///< --ids of generate
+    bool no_bos = false;                    ///< --no-bos
+    bool json = false;                      ///< --json
+    bool decode = false;                    ///< --decode of logits: token by token instead of in batches
 };
 
 /// What a tool takes: bits of the table's rows, so that a flag that makes no sense there is an error.

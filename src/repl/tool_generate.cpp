@@ -184,8 +184,9 @@ Result<std::span<Token>> parse_ids(std::string_view list, Session& session)
         const size_t comma = std::min(list.find(','), list.size());
         const auto word = trim(head(list, comma));
         const auto id = parse_u64(word);
-        if (!id || *id > UINT32_MAX) {
-            return fail(Status::invalid_argument, "--ids: '{}' is not a token id", word);
+        if (!id || *id >= session.logits().size()) {
+            return fail(Status::invalid_argument, "--ids: '{}' is not a token id from 0 to {}", word,
+                        session.logits().size() - 1);
         }
         if (count == most) {
             return fail(Status::invalid_argument, "--ids: more than the context's {} positions", most);

@@ -9,7 +9,8 @@ Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::st
     // An arena of its own, as large as this text needs: there may be no model and the text may be a book.
     Arena arena;
     const uint64_t room = tokenizer.max_tokens(text.size());
-    TRY(arena.add_extent(platform, tokenizer.scratch_bytes(text.size()) + room * sizeof(Token) + 4 * Arena::kAlignment));
+    TRY(arena.add_extent(platform,
+                         tokenizer.scratch_bytes(text.size()) + room * sizeof(Token) + 4 * Arena::kAlignment));
     const auto print = [&]() -> Result<void> {
         const std::span<Token> ids{TRY(arena.alloc_array<Token>(room)), static_cast<size_t>(room)};
         const size_t count = TRY(tokenizer.encode(text, bos, ids, arena));

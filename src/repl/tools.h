@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the host tool and the REPL's /generate, /logits, /bench and the like do: the same code behind both. Results go to
-// the console, byte for byte; remarks go to `remark`, which the host tool sends to standard error.
+// What the host tool and the REPL's /generate, /logits, /bench and the like do: the same code behind both. Results go
+// to the console, byte for byte; remarks go to `remark`, which the host tool sends to standard error.
 #pragma once
 
 #include "engine/engine.h"
@@ -18,8 +18,8 @@ struct ToolContext {
     bool (*interrupted)(void* context) = nullptr;
 };
 
-/// Continues the prompt as llama2.c's run.c does: -n steps in all, ends at BOS, prints what run.c prints. With --ids the
-/// ids instead, BOS and prompt included. Starts from an empty context; what was said before is forgotten.
+/// Continues the prompt as llama2.c's run.c does: -n steps in all, ends at BOS, prints what run.c prints. With --ids
+/// the ids instead, BOS and prompt included. Starts from an empty context; what was said before is forgotten.
 Result<void> tool_generate(ToolContext& tool, const ToolArgs& args);
 
 /// Runs ids and writes the logits of every position to a file. Starts from an empty context.

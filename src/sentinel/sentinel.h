@@ -44,8 +44,8 @@ public:
     static constexpr uint64_t kHardFactor = 3;
     static constexpr uint32_t kLearningRuns = 4;
 
-    /// After `tokens` tokens took `cycles`: judges, learns, and returns a trip when strict. `notice` gets a line for the
-    /// console when a budget was overrun (it speaks only then).
+    /// After `tokens` tokens took `cycles`: judges, learns, and returns a trip when strict. `notice` gets a line for
+    /// the console when a budget was overrun (it speaks only then).
     Trip account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice);
     /// Trips when any of the values is NaN or infinite.
     Trip check_finite(Phase phase, std::span<const float> logits);

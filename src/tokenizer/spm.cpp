@@ -145,7 +145,8 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
 
     uint32_t symbol_count = 0;
     for (uint32_t at = 0; at < length;) {
-        const auto bytes = static_cast<uint32_t>(std::min<size_t>(utf8_length(static_cast<uint8_t>(chars[at])), length - at));
+        const auto bytes =
+            static_cast<uint32_t>(std::min<size_t>(utf8_length(static_cast<uint8_t>(chars[at])), length - at));
         symbols[symbol_count] = {at, bytes, symbol_count == 0 ? kNobody : symbol_count - 1, symbol_count + 1};
         ++symbol_count;
         at += bytes;

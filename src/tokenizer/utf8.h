@@ -11,8 +11,8 @@ namespace llmk {
 size_t utf8_length(uint8_t lead);
 
 struct Utf8Char {
-    char32_t value;  ///< U+FFFD when the bytes are not UTF-8
-    size_t length;   ///< bytes taken, at least 1 unless the text was empty
+    char32_t value; ///< U+FFFD when the bytes are not UTF-8
+    size_t length;  ///< bytes taken, at least 1 unless the text was empty
     bool valid;
 };
 /// The character at the front of `text`, by the Unicode standard's table 3-7 (no overlong forms, no surrogates).

@@ -140,9 +140,9 @@ std::string tiny_model(const TinyShape& shape)
     return out;
 }
 
-Vocabulary tiny_vocabulary(int size)
+TinyVocabulary tiny_vocabulary(int size)
 {
-    Vocabulary entries = {{"<unk>", 0.0f}, {"\n<s>\n", 0.0f}, {"\n</s>\n", 0.0f}};
+    TinyVocabulary entries = {{"<unk>", 0.0f}, {"\n<s>\n", 0.0f}, {"\n</s>\n", 0.0f}};
     for (int byte = 0; byte < 256; ++byte) {
         char name[8];
         (void)std::snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -162,7 +162,7 @@ Vocabulary tiny_vocabulary(int size)
     return entries;
 }
 
-std::string tokenizer_file(const Vocabulary& vocabulary)
+std::string tokenizer_file(const TinyVocabulary& vocabulary)
 {
     size_t longest = 1;
     std::string body;

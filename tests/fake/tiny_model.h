@@ -35,10 +35,10 @@ size_t tiny_header_bytes(int version);
 /// Writes a header field or a magic, little-endian.
 void patch_i32(std::string& file, size_t offset, int32_t value);
 
-using Vocabulary = std::vector<std::pair<std::string, float>>;
+using TinyVocabulary = std::vector<std::pair<std::string, float>>;
 /// <unk>, <s>, </s>, the 256 bytes, then letters and some joined pieces, up to `size`.
-Vocabulary tiny_vocabulary(int size);
-std::string tokenizer_file(const Vocabulary& vocabulary);
+TinyVocabulary tiny_vocabulary(int size);
+std::string tokenizer_file(const TinyVocabulary& vocabulary);
 
 /// Puts NAME and its NAME.tok.bin on a volume.
 void add_tiny_model(FakePlatform& platform, std::string_view path = "tiny.bin", const TinyShape& shape = {},

@@ -21,18 +21,19 @@ struct Sequence {
 };
 
 constexpr Sequence kSequences[] = {
-    {"[A", KeyCode::up, false},        {"[B", KeyCode::down, false},      {"[C", KeyCode::right, false},
-    {"[D", KeyCode::left, false},      {"OA", KeyCode::up, false},        {"OB", KeyCode::down, false},
-    {"OC", KeyCode::right, false},     {"OD", KeyCode::left, false},      {"[H", KeyCode::home, false},
-    {"[F", KeyCode::end, false},       {"OH", KeyCode::home, false},      {"OF", KeyCode::end, false},
-    {"[1~", KeyCode::home, false},     {"[4~", KeyCode::end, false},      {"[3~", KeyCode::del, false},
-    {"[5~", KeyCode::page_up, false},  {"[6~", KeyCode::page_down, false}, {"[1;5C", KeyCode::right, true},
+    {"[A", KeyCode::up, false},       {"[B", KeyCode::down, false},       {"[C", KeyCode::right, false},
+    {"[D", KeyCode::left, false},     {"OA", KeyCode::up, false},         {"OB", KeyCode::down, false},
+    {"OC", KeyCode::right, false},    {"OD", KeyCode::left, false},       {"[H", KeyCode::home, false},
+    {"[F", KeyCode::end, false},      {"OH", KeyCode::home, false},       {"OF", KeyCode::end, false},
+    {"[1~", KeyCode::home, false},    {"[4~", KeyCode::end, false},       {"[3~", KeyCode::del, false},
+    {"[5~", KeyCode::page_up, false}, {"[6~", KeyCode::page_down, false}, {"[1;5C", KeyCode::right, true},
     {"[1;5D", KeyCode::left, true},
 };
 
 } // namespace
 
-HostConsole::HostConsole() : m_input_is_terminal(isatty(STDIN_FILENO) == 1), m_output_is_terminal(isatty(STDOUT_FILENO) == 1)
+HostConsole::HostConsole()
+    : m_input_is_terminal(isatty(STDIN_FILENO) == 1), m_output_is_terminal(isatty(STDOUT_FILENO) == 1)
 {
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A POSIX terminal as the console: raw keys with their escape sequences decoded, ANSI styles. When input or output is no
-// terminal, input is read as typed lines and output carries no escape sequences.
+// A POSIX terminal as the console: raw keys with their escape sequences decoded, ANSI styles. When input or output is
+// no terminal, input is read as typed lines and output carries no escape sequences.
 #pragma once
 
 #include "llmk/platform.h"

@@ -28,7 +28,7 @@ constexpr uint64_t kLargePage = 2u << 20;
 Error system_error(std::string_view path, std::string_view doing)
 {
     const int number = errno;
-    const Status status = number == ENOENT                                   ? Status::not_found
+    const Status status = number == ENOENT                                         ? Status::not_found
                           : number == EACCES || number == EROFS || number == EPERM ? Status::read_only
                                                                                    : Status::io_error;
     return fail(status, "{}: {}: {}", path, doing, std::strerror(number));
@@ -118,8 +118,8 @@ Result<size_t> HostPlatform::file_read_at(PlatformFile* file, uint64_t offset, v
 {
     size_t done = 0;
     while (done < bytes) {
-        const ssize_t got = pread(file->descriptor, static_cast<char*>(buffer) + done, bytes - done,
-                                  static_cast<off_t>(offset + done));
+        const ssize_t got =
+            pread(file->descriptor, static_cast<char*>(buffer) + done, bytes - done, static_cast<off_t>(offset + done));
         if (got < 0 && errno == EINTR) {
             continue;
         }

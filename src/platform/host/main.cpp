@@ -15,12 +15,13 @@ namespace {
 
 using namespace llmk;
 
-constexpr const char* kUsage = "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
-                               "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT]\n"
-                               "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
-                               "       llmk info -m FILE\n"
-                               "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
-                               "       llmk repl --esp DIR [-t THREADS]\n";
+constexpr const char* kUsage =
+    "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
+    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT]\n"
+    "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
+    "       llmk info -m FILE\n"
+    "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
+    "       llmk repl --esp DIR [-t THREADS]\n";
 
 struct Mode {
     const char* name;
@@ -77,8 +78,7 @@ Result<void> run_tokens(Platform& platform, const ToolArgs& args)
         const uint64_t bytes = TRY(llama2c::probe_tokenizer(platform, path, vocab_size));
         // An entry has eight bytes before its text: no file holds more of them than this.
         const uint64_t entries = vocab_size == 0 ? bytes / 8 + 1 : vocab_size;
-        TRY(arena.add_extent(platform,
-                             llama2c::vocabulary_bytes(bytes, entries) + SpmTokenizer::index_bytes(entries)));
+        TRY(arena.add_extent(platform, llama2c::vocabulary_bytes(bytes, entries) + SpmTokenizer::index_bytes(entries)));
         const Vocabulary vocabulary = TRY(llama2c::load_vocabulary(platform, path, vocab_size, arena));
         TRY(tokenizer.build(vocabulary, arena));
         return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add);

@@ -133,17 +133,21 @@ TEST(Llama2cTokenizer, LoadsIntoWhatWasPlanned)
 {
     for (const int size : {262, 290, 400}) {
         FakePlatform platform;
-        const auto vocabulary = tiny_vocabulary(size);
-        const auto file = tokenizer_file(vocabulary);
+        const auto list = tiny_vocabulary(size);
+        const auto file = tokenizer_file(list);
         platform.add_file("t.bin", file);
+        const uint64_t planned = llama2c::vocabulary_bytes(file.size(), list.size());
         Arena arena;
-        ASSERT_TRUE(
-            arena.add_extent(platform, llama2c::tokenizer_bytes(file.size(), static_cast<uint64_t>(size))).ok());
-        SpmTokenizer tokenizer;
-        ASSERT_TRUE(llama2c::load_tokenizer(platform, "t.bin", 0, tokenizer, arena).ok());
-        EXPECT_LE(arena.used_bytes(), llama2c::tokenizer_bytes(file.size(), static_cast<uint64_t>(size)));
-        ASSERT_EQ(tokenizer.vocab_size(), static_cast<uint32_t>(size));
-        EXPECT_EQ(tokenizer.piece(0, 261), vocabulary[261].first);
+        ASSERT_TRUE(arena.add_extent(platform, planned).ok());
+        auto loaded = llama2c::load_vocabulary(platform, "t.bin", 0, arena);
+        ASSERT_TRUE(loaded.ok());
+        const Vocabulary& vocabulary = loaded.value();
+        EXPECT_LE(arena.used_bytes(), planned);
+        ASSERT_EQ(vocabulary.entries.size(), list.size());
+        for (size_t i = 0; i < list.size(); ++i) {
+            EXPECT_EQ(vocabulary.entry_text(i), list[i].first);
+            EXPECT_EQ(vocabulary.entries[i].score, list[i].second);
+        }
         EXPECT_EQ(arena.broken_guard(), nullptr);
         arena.release(platform);
     }

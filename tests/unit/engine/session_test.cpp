@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+//
+// A running model's cache: what is in it after prefill, decode, rewind and drop, and what trips leave.
+#include "fake/tiny_engine.h"
+
+#include <cmath>
+#include <random>
+
+namespace llmk {
+namespace {
+
+std::vector<Token> some_tokens(size_t count, uint32_t seed)
+{
+    std::mt19937 random(seed);
+    std::vector<Token> tokens(count);
+    for (Token& token : tokens) {
+        token = static_cast<Token>(3 + random() % 287);
+    }
+    return tokens;
+}
+
+TEST(Session, CountsAndRefusesWhatDoesNotFit)
+{
+    TinyEngine tiny;
+    Session& session = tiny.session();
+    EXPECT_EQ(session.length(), 0u);
+    EXPECT_EQ(session.context(), 64u);
+    const auto tokens = some_tokens(60, 1);
+    ASSERT_TRUE(session.prefill(tokens, {}).ok());
+    EXPECT_EQ(tiny.tokens(), tokens);
+    const auto much = some_tokens(5, 2);
+    EXPECT_EQ(session.prefill(much, {}).error().status, Status::invalid_argument);
+    EXPECT_EQ(session.length(), 60u);
+    const Token wrong = 290;
+    EXPECT_EQ(session.decode(wrong).error().status, Status::invalid_argument);
+    EXPECT_NE(session.decode(wrong).error().message.view().find("290"), std::string_view::npos);
+    ASSERT_TRUE(session.prefill({much.data(), 4}, {}).ok());
+    EXPECT_EQ(session.decode(5).error().status, Status::invalid_argument) << "full to the last place";
+    EXPECT_TRUE(session.prefill({}, {}).ok());
+}
+
+TEST(Session, RewindForgets)
+{
+    TinyEngine tiny;
+    Session& session = tiny.session();
+    const auto tokens = some_tokens(20, 3);
+    ASSERT_TRUE(session.prefill(tokens, {}).ok());
+    ASSERT_TRUE(session.decode(77).ok());
+    const auto wanted = tiny.logits();
+    ASSERT_TRUE(session.decode(8).ok());
+    ASSERT_TRUE(session.decode(9).ok());
+    session.rewind(20);
+    EXPECT_EQ(tiny.tokens(), tokens);
+    ASSERT_TRUE(session.decode(77).ok());
+    EXPECT_EQ(tiny.logits(), wanted);
+    session.rewind(100);
+    EXPECT_EQ(session.length(), 21u) << "never forward";
+}
+
+TEST(Session, InterruptedBetweenBatches)
+{
+    TinyShape shape;
+    shape.context = 400;
+    TinyEngine tiny(shape);
+    Session& session = tiny.session();
+    ASSERT_TRUE(session.prefill(some_tokens(7, 1), {}).ok());
+    size_t looks = 0;
+    const Session::Interrupt second = {&looks, [](void* context) { return ++*static_cast<size_t*>(context) == 2; }};
+    const auto result = session.prefill(some_tokens(390, 2), second);
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().status, Status::cancelled);
+    EXPECT_EQ(session.length(), 7u);
+    looks = 0;
+    EXPECT_TRUE(session.prefill(some_tokens(128, 2), second).ok()) << "one batch is not interrupted";
+}
+
+TEST(Session, NanTripsAndLeavesTheLength)
+{
+    TinyEngine tiny;
+    Session& session = tiny.session();
+    ASSERT_TRUE(session.prefill(some_tokens(5, 4), {}).ok());
+    for (const bool decoding : {false, true}) {
+        session.poison_next_logits();
+        const auto more = some_tokens(3, 5);
+        const auto result = decoding ? session.decode(9) : session.prefill(more, {});
+        ASSERT_FALSE(result.ok());
+        EXPECT_EQ(result.error().status, Status::tripped);
+        EXPECT_NE(result.error().message.view().find("token 0"), std::string_view::npos);
+        EXPECT_EQ(session.length(), 5u);
+        EXPECT_TRUE(session.decode(9).ok()) << "once";
+        session.rewind(5);
+    }
+    EXPECT_EQ(tiny.engine->sentinel().trips(), 2u);
+}
+
+TEST(Session, BudgetsOverrunAreNoticed)
+{
+    TinyEngine tiny;
+    Session& session = tiny.session();
+    tiny.engine->sentinel().set_budget(Phase::decode, 1);
+    tiny.platform.tick_step = 1000;
+    ASSERT_TRUE(session.decode(5).ok()) << "not strict: logged only";
+    EXPECT_NE(session.take_notice().view().find("[budget] decode"), std::string_view::npos);
+    EXPECT_EQ(session.take_notice().size(), 0u) << "taken";
+    tiny.engine->sentinel().set_strict(true);
+    EXPECT_EQ(session.decode(5).error().status, Status::tripped);
+    EXPECT_EQ(session.length(), 1u);
+}
+
+/// Keys of layer 0 depend on the token and its position alone: after a drop they must be those of a fresh run.
+std::vector<float> first_keys(Engine& engine, size_t positions)
+{
+    // The first allocation in KV is the keys: (layers, context, kv_dim).
+    const auto& extent = engine.zones()[ZoneId::kv].extents()[0];
+    const auto* keys = reinterpret_cast<const float*>(extent.base + Arena::kFrontBytes);
+    const size_t kv_dim = engine.model().desc.head_count_kv * engine.model().desc.head_dim;
+    return {keys, keys + positions * kv_dim};
+}
+
+TEST(Session, DropTurnsKeysBack)
+{
+    const auto tokens = some_tokens(60, 6);
+    for (const auto& [from, count] :
+         {std::pair(size_t{0}, size_t{10}), std::pair(size_t{5}, size_t{1}), std::pair(size_t{10}, size_t{40}),
+          std::pair(size_t{50}, size_t{10}), std::pair(size_t{20}, size_t{0})}) {
+        TinyEngine tiny;
+        ASSERT_TRUE(tiny.session().prefill(tokens, {}).ok());
+        tiny.session().drop(from, count);
+        auto left = tokens;
+        left.erase(left.begin() + static_cast<ptrdiff_t>(from), left.begin() + static_cast<ptrdiff_t>(from + count));
+        EXPECT_EQ(tiny.tokens(), left);
+        const auto shifted = first_keys(*tiny.engine, left.size());
+        TinyEngine fresh;
+        ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
+        EXPECT_LT(largest_difference(shifted, first_keys(*fresh.engine, left.size())), 1e-5f) << from << " " << count;
+        ASSERT_TRUE(tiny.session().decode(9).ok());
+        EXPECT_EQ(tiny.session().length(), left.size() + 1);
+    }
+}
+
+TEST(Session, DropAndDropAgainStaysExact)
+{
+    TinyEngine tiny;
+    auto left = some_tokens(60, 7);
+    ASSERT_TRUE(tiny.session().prefill(left, {}).ok());
+    for (int i = 0; i < 25; ++i) { // many small turns: errors must not add up
+        tiny.session().drop(1, 2);
+        left.erase(left.begin() + 1, left.begin() + 3);
+    }
+    EXPECT_EQ(tiny.tokens(), left);
+    TinyEngine fresh;
+    ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
+    EXPECT_LT(largest_difference(first_keys(*tiny.engine, left.size()), first_keys(*fresh.engine, left.size())), 1e-4f);
+}
+
+TEST(Session, OpenFailsWithoutLeaks)
+{
+    TinyEngine tiny;
+    const MemoryPlan plan = tiny.session().plan();
+    const uint64_t loaded = tiny.platform.pages_in_use();
+    tiny.session().close();
+    const uint64_t closed = tiny.platform.pages_in_use();
+    EXPECT_LT(closed, loaded);
+    for (size_t at = 1; at <= 3; ++at) {
+        tiny.platform.fail_alloc_in = at;
+        EXPECT_EQ(tiny.session().open(plan).error().status, Status::out_of_memory);
+        EXPECT_EQ(tiny.platform.pages_in_use(), closed) << at;
+    }
+    EXPECT_TRUE(tiny.session().open(plan).ok());
+    EXPECT_EQ(tiny.platform.pages_in_use(), loaded);
+    EXPECT_TRUE(tiny.session().decode(1).ok());
+}
+
+} // namespace
+} // namespace llmk
