@@ -101,7 +101,10 @@ def run_gtest(name: str) -> Counts:
     except (OSError, ValueError, KeyError):
         say(f"{name} crashed ({end_of(returncode)}) and left no report")
         return Counts(failed=1)
-    if returncode != 0 and counts.failed == 0:
+    if counts.ran == 0:
+        say(f"{name} ran no test")
+        counts.failed = 1
+    elif returncode != 0 and counts.failed == 0:
         say(f"{name}: every test passed, yet the program failed ({end_of(returncode)}): a leak, or a crash at its end")
         counts.failed = 1
     return counts

@@ -44,7 +44,8 @@ tools_of() {
 requirements_of() {
     case $1 in
         build) ;;
-        image | qemu | bench) echo "scripts/requirements.txt" ;;
+        image | qemu) echo "scripts/requirements.txt" ;;
+        bench) echo "scripts/requirements.txt scripts/requirements-test.txt" ;;
         lint) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" ;;
         test) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" ;;
     esac

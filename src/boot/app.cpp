@@ -8,6 +8,8 @@
 #include "boot/menu.h"
 #include "repl/commands.h"
 
+#include <algorithm>
+
 namespace llmk {
 
 namespace {
@@ -18,8 +20,8 @@ constexpr uint64_t kMaxScriptBytes = 1u << 20;
 /// Everything that is too large for a stack, in pages of its own.
 class App final : public ModelShelf {
 public:
-    explicit App(Platform& platform)
-        : m_platform(platform), m_engine(platform), m_keys(platform), m_history(m_history_storage),
+    App(Platform& platform, const AppOptions& options)
+        : m_options(options), m_platform(platform), m_engine(platform), m_keys(platform), m_history(m_history_storage),
           m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform)
     {
     }
@@ -37,16 +39,18 @@ private:
         say(std::string_view(Text<480>(pattern, args...)));
     }
     void start();
+    bool exists(std::string_view path);
     void find_volume();
     void read_script();
     void scan();
     void describe(const Candidate& file, MenuEntry& entry);
     bool load(std::string_view path);
-    void apply_config();
+    void apply_config() override;
     void greet();
     /// The chat with the loaded model, and with those that /load puts in its place. False: leave the program.
     bool chat();
 
+    AppOptions m_options;
     Platform& m_platform;
     Engine m_engine;
     KeyQueue m_keys;
@@ -59,6 +63,7 @@ private:
     Config m_config;
     CandidateList m_files;
     MenuEntry m_entries[CandidateList::kCapacity];
+    Repl* m_repl = nullptr; ///< while a model is being talked to
     Text<480> m_note; ///< above the menu: why the last model did not start
 };
 
@@ -81,7 +86,11 @@ void App::start()
     if (!loaded.ok()) {
         say("[config] {}", loaded.error().message);
     }
-    auto started = m_engine.start(m_config.kernels ? m_config.kernels->view() : std::string_view());
+    std::string_view kernels = m_options.kernels;
+    if (kernels.empty() && m_config.kernels) {
+        kernels = *m_config.kernels;
+    }
+    auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);
         started = m_engine.use_kernels("auto");
@@ -90,11 +99,26 @@ void App::start()
         say("error: {}", started.error().message);
         return;
     }
+    for (const auto name : {m_config.threads ? "threads" : "", m_config.chat_template ? "template" : "",
+                            m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
+        if (name[0] != 0) {
+            say("[config] {} has no effect in this version", name);
+        }
+    }
     m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
     say("[CPU] {}", m_engine.cpu().brand);
     say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
     say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);
     read_script();
+}
+
+bool App::exists(std::string_view path)
+{
+    auto file = m_platform.file_open(path, OpenMode::read);
+    if (file.ok()) {
+        m_platform.file_close(file.value());
+    }
+    return file.ok();
 }
 
 /// The volume the program came from, unless it holds neither a model nor a configuration and another holds a model
@@ -111,7 +135,8 @@ void App::find_volume()
         if (!m_platform.volume_use(i).ok() || !list_candidates(m_platform, m_files).ok()) {
             continue;
         }
-        if (m_files.count > 0) {
+        const bool has_config = i == 0 && exists(kConfigPath);
+        if (m_files.count > 0 || has_config) {
             if (i > 0) {
                 say("[volume] models were found on volume {}", i);
             }
@@ -161,7 +186,7 @@ void App::describe(const Candidate& file, MenuEntry& entry)
         entry.reason = Text<320>("{}: is a folder, not a model file", file.path);
         return;
     }
-    auto inspected = inspect_model(m_platform, file.path, {});
+    auto inspected = inspect_model(m_platform, file.path, m_options.tokenizer);
     if (!inspected.ok()) {
         entry.reason = inspected.error().message;
         return;
@@ -201,7 +226,7 @@ void App::scan()
 bool App::load(std::string_view path)
 {
     LoadBar bar(m_platform, m_keys, file_name(path));
-    auto loaded = m_engine.load(path, {}, m_config.context.value_or(0), bar.observer());
+    auto loaded = m_engine.load(path, m_options.tokenizer, m_config.context.value_or(0), bar.observer());
     bar.finish(loaded.ok());
     if (!loaded.ok()) {
         m_note = loaded.error().message;
@@ -215,6 +240,7 @@ bool App::load(std::string_view path)
 
 void App::apply_config()
 {
+    m_repl->show_stats(m_config.stats.value_or(true));
     Chat& chat = m_engine.chat();
     SamplerSettings& sampler = chat.settings.sampler;
     sampler.temperature = m_config.temp.value_or(sampler.temperature);
@@ -226,7 +252,7 @@ void App::apply_config()
     sampler.repeat_window = static_cast<uint32_t>(m_config.repeat_window.value_or(sampler.repeat_window));
     chat.settings.max_tokens = static_cast<uint32_t>(m_config.max_tokens.value_or(chat.settings.max_tokens));
     if (m_config.seed) {
-        chat.random.reseed(*m_config.seed);
+        chat.reseed(*m_config.seed);
     }
     for (size_t i = 0; i < m_config.stop_count; ++i) {
         chat.settings.stops[i] = m_config.stops[i];
@@ -243,10 +269,11 @@ void App::greet()
 {
     const ModelDesc& desc = m_engine.model().desc;
     const size_t context = m_engine.session().context();
+    const uint64_t wanted = std::min(m_config.context.value_or(desc.context_length), desc.context_length);
     say("{}: {}, {} parameters, {}, context {}, {} of memory", file_name(desc.path), desc.architecture,
         human_count(desc.parameters), desc.type, context, human_bytes(m_engine.session().plan().total()));
-    if (context < desc.context_length) {
-        say("[memory] the context was shrunk from {} to {} positions to fit", desc.context_length, context);
+    if (context < wanted) {
+        say("[memory] the context was shrunk from {} to {} positions to fit", wanted, context);
     }
     m_platform.console_style(Style::dim);
     say(desc.kind == ModelKind::story ? "Type the start of a story; the model goes on. /help lists commands, Esc stops."
@@ -263,9 +290,10 @@ bool App::chat()
     for (;;) {
         greet();
         Repl repl(m_engine, m_keys, m_editor, m_script, *this);
+        m_repl = &repl;
         apply_config();
-        repl.show_stats(m_config.stats.value_or(true));
         const ReplExit exit = repl.run();
+        m_repl = nullptr;
         if (exit == ReplExit::leave) {
             return false;
         }
@@ -341,7 +369,7 @@ void App::run()
 
 } // namespace
 
-void run_app(Platform& platform)
+void run_app(Platform& platform, const AppOptions& options)
 {
     constexpr uint64_t kBytes = (sizeof(App) + 4095) / 4096 * 4096;
     auto pages = platform.pages_alloc(kBytes);
@@ -350,7 +378,7 @@ void run_app(Platform& platform)
         platform.console_write("\n");
         return;
     }
-    App* const app = new (pages.value()) App(platform);
+    App* const app = new (pages.value()) App(platform, options);
     app->run();
     app->~App();
     platform.pages_free(pages.value(), kBytes);

@@ -7,7 +7,13 @@
 
 namespace llmk {
 
+/// What a command line may say; empty under firmware.
+struct AppOptions {
+    std::string_view kernels;   ///< goes before llmk.cfg's
+    std::string_view tokenizer; ///< for every model, instead of the one beside it
+};
+
 /// Runs until the person leaves; returns then (the caller gives the machine back to the firmware or the shell).
-void run_app(Platform& platform);
+void run_app(Platform& platform, const AppOptions& options = {});
 
 } // namespace llmk

@@ -57,6 +57,14 @@ public:
 
     ChatSettings settings;
     RandomStream random{1};
+    /// Starts the random stream anew.
+    void reseed(uint64_t seed)
+    {
+        m_seed = seed;
+        random.reseed(seed);
+    }
+    /// What it was last started with.
+    uint64_t seed() const { return m_seed; }
 
     /// Says `text` and makes the answer. Status::tripped: the sentinel stopped it and the conversation is as it was
     /// before. Status::invalid_argument: the text does not fit the context.
@@ -70,6 +78,8 @@ public:
     /// Forgets all turns and puts `text` (may be empty) in front of what follows.
     Result<void> set_system(std::string_view text, const TurnSink& sink);
     std::string_view system() const { return m_system; }
+    /// What was said and answered, without the system prompt.
+    std::span<const Token> said() const { return m_session.tokens().subspan(m_system_length); }
     /// Puts tokens of an earlier conversation behind what is there, as one turn.
     Result<void> restore(std::span<const Token> tokens, const TurnSink& sink);
 
@@ -106,6 +116,7 @@ private:
     size_t m_turn_count = 0;
     size_t m_current_start = 0; ///< of the turn that is being made
     Failure m_failure = Failure::none;
+    uint64_t m_seed = 1;
 };
 
 } // namespace llmk

@@ -78,6 +78,8 @@ Result<void> Engine::set_context(uint64_t context)
 {
     const uint64_t before = m_session->plan().context;
     const ChatSettings settings = m_chat->settings;
+    const RandomStream random = m_chat->random;
+    const Text<2048> system(m_chat->system());
     const auto reopen = [&](uint64_t positions) -> Result<void> {
         // The weights are in place already: what must fit is the rest.
         const MemoryPlan plan = TRY(plan_session(m_model->desc, positions));
@@ -95,7 +97,9 @@ Result<void> Engine::set_context(uint64_t context)
     }
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session);
     m_chat->settings = settings;
-    return result;
+    m_chat->random = random;
+    auto again = m_chat->set_system(system, {});
+    return result.ok() ? again : result;
 }
 
 } // namespace llmk

@@ -29,7 +29,8 @@ public:
     Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context,
                       const LoadObserver& observer);
     void unload();
-    /// Gives the loaded model another context; the conversation is forgotten.
+    /// Gives the loaded model another context; the conversation is forgotten, the system prompt stays. On failure the
+    /// old context is back, or, if not even that can be had any more, no model is loaded.
     Result<void> set_context(uint64_t context);
 
     bool loaded() const { return m_chat.has_value(); }

@@ -23,7 +23,7 @@ struct SamplerSettings {
     bool loop_escape = false;     ///< a token that closes a repeating suffix is banned and the draw repeated, once
 };
 
-/// The settings DESIGN section 9 gives to each kind of model.
+/// What each kind of model starts with; docs/REPL.md says why.
 SamplerSettings story_sampler();
 SamplerSettings chat_sampler();
 

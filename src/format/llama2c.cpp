@@ -231,7 +231,7 @@ Result<void> parse_versioned(const ModelFile& file, ModelDesc& desc)
         header.group_size = TRY(reader.i32("group_size"));
         TRY(check_group(header, desc));
         type = TensorType::q8_group;
-        desc.type = Text<24>("Q8 groups of {}", header.group_size);
+        desc.type = Text<24>("Q8 g{}", header.group_size);
     }
     fill(header, desc);
 

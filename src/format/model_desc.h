@@ -51,7 +51,7 @@ struct ModelDesc {
     Text<256> path;        ///< on the volume
     Text<32> format;       ///< "llama2.c v0"
     Text<24> architecture; ///< "llama": a row of src/model/archs.cpp
-    Text<24> type;         ///< of most weights: "F32", "Q8 (groups of 64)"
+    Text<24> type;         ///< of most weights: "F32", "Q8 g64"
     ModelKind kind = ModelKind::story;
     uint64_t file_size_bytes = 0;
 

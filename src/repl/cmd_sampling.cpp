@@ -18,17 +18,17 @@ struct Setting {
 };
 
 constexpr Setting kSettings[] = {
-    {"temp", 0, 100, false, [](const ChatSettings& s) { return static_cast<double>(s.sampler.temperature); },
+    {"temp", 0, 5, false, [](const ChatSettings& s) { return static_cast<double>(s.sampler.temperature); },
      [](ChatSettings& s, double v) { s.sampler.temperature = static_cast<float>(v); }},
     {"min_p", 0, 1, false, [](const ChatSettings& s) { return static_cast<double>(s.sampler.min_p); },
      [](ChatSettings& s, double v) { s.sampler.min_p = static_cast<float>(v); }},
     {"top_p", 0, 1, false, [](const ChatSettings& s) { return static_cast<double>(s.sampler.top_p); },
      [](ChatSettings& s, double v) { s.sampler.top_p = static_cast<float>(v); }},
-    {"top_k", 0, 1e9, true, [](const ChatSettings& s) { return static_cast<double>(s.sampler.top_k); },
+    {"top_k", 0, 1e6, true, [](const ChatSettings& s) { return static_cast<double>(s.sampler.top_k); },
      [](ChatSettings& s, double v) { s.sampler.top_k = static_cast<uint32_t>(v); }},
     {"norepeat", 0, 64, true, [](const ChatSettings& s) { return static_cast<double>(s.sampler.no_repeat_ngram); },
      [](ChatSettings& s, double v) { s.sampler.no_repeat_ngram = static_cast<uint32_t>(v); }},
-    {"max_tokens", 1, 1e9, true, [](const ChatSettings& s) { return static_cast<double>(s.max_tokens); },
+    {"max_tokens", 1, 1e7, true, [](const ChatSettings& s) { return static_cast<double>(s.max_tokens); },
      [](ChatSettings& s, double v) { s.max_tokens = static_cast<uint32_t>(v); }},
 };
 
@@ -47,8 +47,8 @@ Result<double> parse_number(std::string_view name, std::string_view text, double
     const auto value = parse_f32(text);
     const bool in_range = value && static_cast<double>(*value) >= least && static_cast<double>(*value) <= most;
     if (!in_range || (whole && !parse_u64(text))) {
-        return fail(Status::invalid_argument, "{}: '{}' is not a value for it, expected a {} from {} to {}", name, text,
-                    whole ? "whole number" : "number", static_cast<int64_t>(least), static_cast<int64_t>(most));
+        return fail(Status::invalid_argument, "{}: '{}' is not a value for it, expected a {} from {:.1} to {:.0}", name,
+                    text, whole ? "whole number" : "number", least, most);
     }
     return whole ? static_cast<double>(*parse_u64(text)) : static_cast<double>(*value);
 }
@@ -57,7 +57,7 @@ Result<double> parse_number(std::string_view name, std::string_view text, double
 Result<void> set_repeat(ChatSettings& settings, std::string_view args)
 {
     const auto penalty = next_word(args);
-    const double value = TRY(parse_number("repeat", penalty, 0.01, 100, false));
+    const double value = TRY(parse_number("repeat", penalty, 0.5, 5, false));
     const auto window = trim(args);
     if (!window.empty()) {
         settings.sampler.repeat_window =
@@ -73,7 +73,7 @@ Result<void> set_seed(Chat& chat, std::string_view args)
     if (!seed) {
         return fail(Status::invalid_argument, "seed: '{}' is not a whole number", args);
     }
-    chat.random.reseed(*seed);
+    chat.reseed(*seed);
     return success();
 }
 
@@ -130,8 +130,10 @@ Result<void> repeat_command(Repl& repl, std::string_view args)
 
 Result<void> seed_command(Repl& repl, std::string_view args)
 {
-    TRY(set_seed(repl.engine().chat(), args));
-    repl.line("seed {}", args);
+    if (!args.empty()) {
+        TRY(set_seed(repl.engine().chat(), args));
+    }
+    repl.line("seed {}", repl.engine().chat().seed());
     return success();
 }
 
@@ -162,7 +164,7 @@ constexpr Command kCommands[] = {
     {"norepeat", "[N]", "no N tokens in a row twice; 0 is off", number_command<4>},
     {"repeat", "[X [WINDOW]]", "repetition penalty over the last WINDOW tokens; 1 is off", repeat_command},
     {"max_tokens", "[N]", "longest answer in tokens", number_command<5>},
-    {"seed", "N", "start the random stream anew", seed_command},
+    {"seed", "[N]", "start the random stream anew", seed_command},
     {"stop", "[TEXT|off]", "end an answer before this text; up to 4", stop_command},
 };
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kChatPath = "llmk-chat.txt";
 constexpr std::string_view kChatMagic = "llmk-chat 1";
+constexpr uint64_t kMaxChatBytes = 4u << 20; // of ids, some hundred thousand tokens
 
 Result<void> help(Repl& repl, std::string_view args)
 {
@@ -73,7 +74,11 @@ Result<void> ctx(Repl& repl, std::string_view args)
             return fail(Status::invalid_argument, "/ctx: '{}' is not a size for it, expected 8 to {} positions", args,
                         most);
         }
-        TRY(engine.set_context(*positions));
+        auto set = engine.set_context(*positions);
+        if (!engine.loaded()) {
+            repl.leave(ReplExit::menu);
+        }
+        TRY(set);
         repl.line("the conversation was forgotten");
     }
     repl.line("context: {} of {} positions in use, {} turns", engine.session().length(), engine.session().context(),
@@ -125,22 +130,21 @@ Result<void> regen(Repl& repl, std::string_view)
     return success();
 }
 
-/// A text file of the volume, into SCRATCH: the caller uses it up before the next turn.
-Result<std::string_view> read_text(Repl& repl, std::string_view path, uint64_t most)
+/// A whole text file of the volume.
+Result<Vec<char>> read_text(Platform& platform, std::string_view path, uint64_t most)
 {
-    Platform& platform = repl.platform();
     PlatformFile* file = TRY(platform.file_open(path, OpenMode::read));
-    const auto read = [&]() -> Result<std::string_view> {
+    const auto read = [&]() -> Result<Vec<char>> {
         const uint64_t size = TRY(platform.file_size(file));
         if (size > most) {
             return fail(Status::invalid_argument, "{}: {} bytes are more than the {} that can be read", path, size,
                         most);
         }
-        Arena& scratch = repl.engine().session().scratch();
-        scratch.clear();
-        auto* text = TRY(scratch.alloc_array<char>(size));
-        const size_t got = TRY(platform.file_read_at(file, 0, text, size));
-        return std::string_view(text, got);
+        Vec<char> text(platform);
+        TRY(text.resize(size));
+        const size_t got = TRY(platform.file_read_at(file, 0, text.data(), size));
+        TRY(text.resize(got));
+        return text;
     };
     auto result = read();
     platform.file_close(file);
@@ -152,19 +156,15 @@ Result<void> read(Repl& repl, std::string_view args)
     if (args.empty()) {
         return fail(Status::invalid_argument, "/read FILE: a text file on this volume");
     }
-    // say() starts by emptying SCRATCH, so the text is copied to pages of its own.
-    const auto text = TRY(read_text(repl, args, kMaxPromptBytes));
-    Vec<char> kept(repl.platform());
-    TRY(kept.resize(text.size()));
-    __builtin_memcpy(kept.data(), text.data(), text.size());
-    repl.say({kept.data(), kept.size()});
+    const Vec<char> text = TRY(read_text(repl.platform(), args, kMaxPromptBytes));
+    repl.say({text.data(), text.size()});
     return success();
 }
 
 Result<void> save(Repl& repl, std::string_view args)
 {
     const auto path = args.empty() ? kChatPath : args;
-    const auto tokens = repl.engine().session().tokens();
+    const auto tokens = repl.engine().chat().said();
     FileSink file(repl.platform(), path);
     file.line(kChatMagic);
     file.line("model {}", file_name(repl.engine().model().desc.path));
@@ -187,8 +187,8 @@ Result<void> resume(Repl& repl, std::string_view args)
     const auto path = args.empty() ? kChatPath : args;
     Engine& engine = repl.engine();
     const ModelDesc& desc = engine.model().desc;
-    const auto text = TRY(read_text(repl, path, kMaxPromptBytes));
-    std::string_view rest = text;
+    const Vec<char> text = TRY(read_text(repl.platform(), path, kMaxChatBytes));
+    std::string_view rest(text.data(), text.size());
     const auto next_line = [&rest] {
         const size_t end = rest.find('\n');
         const auto line = trim(head(rest, end));
@@ -202,6 +202,7 @@ Result<void> resume(Repl& repl, std::string_view args)
         return fail(Status::bad_format, "{}: not a conversation saved with a vocabulary of {} ({}, {})", path,
                     desc.vocab_size, magic, vocab);
     }
+    engine.session().scratch().clear();
     auto* ids = TRY(engine.session().scratch().alloc_array<Token>(engine.session().context()));
     size_t count = 0;
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
@@ -227,8 +228,8 @@ Result<void> reset(Repl& repl, std::string_view)
     repl.reset_settings();
     TRY(repl.engine().chat().set_system({}, repl.sink()));
     repl.show_stats(true);
-    repl.line("settings are those of a {} model again; the conversation starts anew",
-              model_kind_name(repl.engine().model().desc.kind));
+    repl.shelf().apply_config();
+    repl.line("settings are as at the start; the conversation starts anew");
     return success();
 }
 

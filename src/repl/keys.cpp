@@ -5,7 +5,7 @@ namespace llmk {
 
 namespace {
 /// Short enough that typing feels immediate, long enough that the processor sleeps. Polled, because the firmware's key
-/// event may never fire (docs: UEFI facts, console).
+/// event may never fire.
 constexpr uint32_t kPollMilliseconds = 10;
 } // namespace
 

@@ -40,7 +40,7 @@ void Repl::reset_settings()
     chat.settings = {};
     chat.settings.sampler = story ? story_sampler() : chat_sampler();
     chat.settings.max_tokens = default_max_tokens(m_engine.model().desc.kind);
-    chat.random.reseed(platform().ticks());
+    chat.reseed(platform().ticks());
 }
 
 void Repl::line(std::string_view text)

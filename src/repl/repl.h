@@ -22,6 +22,8 @@ public:
     virtual void list(LineSink& out) = 0;
     /// The path of the model of that name (letter case and ending may differ). Status::not_found names the nearest.
     virtual Result<Text<384>> find(std::string_view name) = 0;
+    /// Puts the settings of llmk.cfg over the defaults of the model's kind.
+    virtual void apply_config() {}
 
 protected:
     ~ModelShelf() = default;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "repl/empty_context.h"
 #include "repl/tools.h"
 
 #include <algorithm>
@@ -103,8 +104,7 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
         return fail(Status::invalid_argument, "-p and -n: {} tokens do not fit the context of {}", *prompt + decode,
                     session.context());
     }
-    engine.chat().clear();
-    session.scratch().clear();
+    const EmptyContext empty(engine);
     auto* tokens = TRY(session.scratch().alloc_array<Token>(*prompt));
     for (size_t i = 0; i < *prompt; ++i) {
         tokens[i] = bench_token(i, desc.vocab_size);
@@ -118,6 +118,9 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
         TRY(session.prefill({tokens, static_cast<size_t>(*prompt)}, {tool.context, tool.interrupted}));
         const uint64_t prefilled = platform.ticks();
         for (size_t i = 0; i < decode; ++i) {
+            if (tool.interrupted != nullptr && tool.interrupted(tool.context)) {
+                return fail(Status::cancelled, "the benchmark was stopped");
+            }
             TRY(session.decode(bench_token(*prompt + i, desc.vocab_size)));
         }
         const uint64_t ended = platform.ticks();
@@ -128,8 +131,6 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
             decode_speeds[run - 1] = decode == 0 ? 0.0 : static_cast<double>(decode) / decode_seconds;
         }
     }
-    session.rewind(0);
-    session.scratch().clear();
     const double bandwidth = TRY(read_bandwidth(platform, std::min<uint64_t>(args.runs, 5)));
     const double prefill_speed = median({prefill_speeds, static_cast<size_t>(args.runs)});
     const double decode_speed = median({decode_speeds, static_cast<size_t>(args.runs)});

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "repl/empty_context.h"
 #include "repl/tools.h"
 
 #include <algorithm>
@@ -65,29 +66,6 @@ private:
     bool m_ids;
     bool m_some = false;
     Text<kLineBytes> m_line;
-};
-
-/// Leaves the engine as it was found, but for the turns: the system prompt is put back.
-class EmptyContext {
-public:
-    explicit EmptyContext(Engine& engine) : m_engine(engine), m_system(engine.chat().system())
-    {
-        engine.chat().clear();
-        engine.session().rewind(0);
-        engine.session().scratch().clear();
-    }
-    ~EmptyContext()
-    {
-        m_engine.session().scratch().clear();
-        m_engine.session().rewind(0);
-        (void)m_engine.chat().set_system(m_system, {}).ok();
-    }
-    EmptyContext(const EmptyContext&) = delete;
-    EmptyContext& operator=(const EmptyContext&) = delete;
-
-private:
-    Engine& m_engine;
-    Text<2048> m_system;
 };
 
 uint64_t clock_seed(Platform& platform)

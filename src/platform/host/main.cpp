@@ -21,7 +21,7 @@ constexpr const char* kUsage =
     "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
     "       llmk info -m FILE\n"
     "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
-    "       llmk repl --esp DIR [-t THREADS]\n";
+    "       llmk repl --esp DIR [-t THREADS] [--kernels NAME]\n";
 
 struct Mode {
     const char* name;
@@ -57,11 +57,18 @@ std::string read_standard_input()
     return text;
 }
 
+/// Modes that run no kernels refuse a set that the processor lacks all the same.
+Result<void> check_kernels(std::string_view name)
+{
+    if (!name.empty() && name != "auto") {
+        TRY(complete_kernel_set(name, detect_cpu()));
+    }
+    return success();
+}
+
 Result<void> run_tokens(Platform& platform, const ToolArgs& args)
 {
-    if (!args.kernels.empty()) {
-        TRY(force_kernels(args.kernels, detect_cpu()));
-    }
+    TRY(check_kernels(args.kernels));
     uint64_t vocab_size = 0;
     Text<256> path(args.tokenizer);
     if (!args.model.empty()) {
@@ -93,9 +100,7 @@ Result<void> run_info(Platform& platform, const ToolArgs& args)
     if (args.model.empty()) {
         return fail(Status::invalid_argument, "-m FILE is needed: the model");
     }
-    if (!args.kernels.empty()) {
-        TRY(force_kernels(args.kernels, detect_cpu()));
-    }
+    TRY(check_kernels(args.kernels));
     return tool_info(platform, args);
 }
 
@@ -119,22 +124,32 @@ int complain(std::string_view message)
 int run_repl(std::span<const std::string_view> words)
 {
     HostPlatform::Options options;
+    AppOptions app;
     for (size_t i = 0; i < words.size(); i += 2) {
         const std::string_view value = i + 1 < words.size() ? words[i + 1] : std::string_view();
         const uint64_t threads = words[i] == "-t" ? parse_u64(value).value_or(0) : 0;
         if (words[i] == "--esp" && !value.empty()) {
             options.root = value;
+        } else if (words[i] == "--kernels" && !value.empty()) {
+            app.kernels = value;
+        } else if (words[i] == "--tokenizer" && !value.empty()) {
+            app.tokenizer = value;
         } else if (threads > 0) {
             options.threads = threads;
         } else {
-            return complain("repl: expected --esp DIR [-t THREADS]");
+            return complain("repl: expected --esp DIR [-t THREADS] [--kernels NAME] [--tokenizer FILE]");
         }
     }
     if (options.root.empty()) {
         return complain("repl: --esp DIR is needed: the folder that stands for the stick");
     }
+    // A set that cannot run is no reason to start with another one: on a command line somebody meant it.
+    auto forced = check_kernels(app.kernels);
+    if (!forced.ok()) {
+        return complain(forced.error().message);
+    }
     HostPlatform platform(options);
-    run_app(platform);
+    run_app(platform, app);
     return 0;
 }
 

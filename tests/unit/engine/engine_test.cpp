@@ -139,13 +139,13 @@ TEST(Engine, AContextThatDoesNotFitPutsTheOldOneBack)
     EXPECT_EQ(tiny.session().context(), 64u);
     EXPECT_EQ(tiny.platform.pages_in_use(), used);
     EXPECT_EQ(tiny.say("the hat"), wanted);
-    tiny.platform.extents[0] = 0;
-    tiny.platform.fail_alloc_in = 1;
-    // When even the old one cannot be had again, the model goes.
-    size_t allocations = 0;
-    (void)allocations;
-    EXPECT_FALSE(tiny.engine->set_context(90'000).ok());
-    tiny.platform.fail_alloc_in = 0;
+    tiny.platform.fail_alloc_in = 2; // nor can the old one be had again: there is nothing to go on with
+    EXPECT_FALSE(tiny.engine->set_context(100'000).ok());
+    EXPECT_EQ(tiny.platform.fail_alloc_in, 0u);
+    EXPECT_FALSE(tiny.engine->loaded());
+    tiny.platform.extents[0] = uint64_t{1} << 30;
+    EXPECT_TRUE(tiny.engine->load("tiny.bin", {}, 64, {}).ok());
+    EXPECT_EQ(tiny.platform.pages_in_use(), used);
 }
 
 } // namespace
