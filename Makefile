@@ -55,7 +55,8 @@ KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp runtime.cpp sbat.cpp stack.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
+  memory_functions.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
+  unicode.cpp volumes.cpp)
 EFI_ASM := src/platform/uefi/crt0.S
 
 HOST_ONLY := \
@@ -72,7 +73,8 @@ COMMON := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -f
 # Freestanding: no libc behind us. Red zone off: interrupts use our stack. Hidden and PIC: only RELATIVE relocations.
 # Large frames are errors: firmware gives processors 32 KiB of stack.
 EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -fno-stack-protector -fcf-protection=none \
-  -fno-asynchronous-unwind-tables -Wframe-larger-than=12288 -DGNU_EFI_USE_MS_ABI
+  -fno-asynchronous-unwind-tables -Wframe-larger-than=12288 -DGNU_EFI_USE_MS_ABI -fshort-wchar -D_MM_MALLOC_H_INCLUDED
+# Short wchar: newer gnu-efi's CHAR16 is wchar_t. No mm_malloc.h: GCC 13's <immintrin.h> brings it in, and it wants malloc.
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HOST_FLAGS := $(COMMON) -pthread
@@ -207,7 +209,15 @@ build/tests/plain: tests/bench/peer/plain_llama.cpp
 # --- image ------------------------------------------------------------------------------------------------------------
 
 # What goes on the image: MODELS when given; else what is in models/; else the small model of the assets folder.
-build/llmk.img: build/BOOTX64.EFI scripts/make_image.py $(MODELS) | setup-image
-	$(PY) scripts/make_image.py --efi $< --output $@ $(if $(MODELS),--models $(MODELS),--default-models)
+# A name that does not exist is left out with a word by the script, so it must not stop make.
+build/llmk.img: build/BOOTX64.EFI scripts/make_image.py build/models.list \
+  $(wildcard $(or $(MODELS),models/*.bin models/*.gguf)) | setup-image
+	$(Q)$(PY) scripts/make_image.py --efi $< --output $@ $(if $(MODELS),--models $(MODELS),--default-models)
+
+# Changes only when the list does.
+build/models.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(MODELS) : $(wildcard models/*) : $(LLMK_ASSETS)' | cmp -s - $@ || echo '$(MODELS) : $(wildcard models/*) : $(LLMK_ASSETS)' > $@
+FORCE:
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -144,7 +144,7 @@ TEST(Llama2cTokenizer, LoadsIntoWhatWasPlanned)
         const Vocabulary& vocabulary = loaded.value();
         EXPECT_LE(arena.used_bytes(), planned);
         ASSERT_EQ(vocabulary.entries.size(), list.size());
-        for (size_t i = 0; i < list.size(); ++i) {
+        for (uint32_t i = 0; i < list.size(); ++i) {
             EXPECT_EQ(vocabulary.entry_text(i), list[i].first);
             EXPECT_EQ(vocabulary.entries[i].score, list[i].second);
         }

@@ -6,6 +6,7 @@
 #include "model/ops.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 namespace llmk {

@@ -6,6 +6,7 @@
 #include "fake/tiny_engine.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace llmk {
 namespace {
