@@ -21,7 +21,7 @@ def tool(program: Path) -> Tool:
     environment = {**os.environ, "ASAN_OPTIONS": SANITIZER_EXIT, "UBSAN_OPTIONS": SANITIZER_EXIT}
 
     def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [program, *map(str, arguments)]
+        command = [str(program), *map(str, arguments)]
         return subprocess.run(
             command, input=stdin, capture_output=True, timeout=TIMEOUT_S, check=False, env=environment
         )
