@@ -4,6 +4,7 @@
 #include "platform/uefi/clock.h"
 #include "platform/uefi/memory.h"
 #include "platform/uefi/runtime.h"
+#include "platform/uefi/stack.h"
 
 namespace llmk::uefi {
 
@@ -19,6 +20,13 @@ void UefiPlatform::close()
     m_volumes.close_all();
     m_keyboard.close();
     m_console.close();
+}
+
+/// Keys are looked for between any two tokens: often enough to see an overflow of the stack soon after it happened.
+bool UefiPlatform::key_poll(Key& key)
+{
+    LLMK_ASSERT(stack_canary_intact());
+    return m_keyboard.poll(key);
 }
 
 Result<void*> UefiPlatform::pages_alloc(uint64_t bytes) { return allocate_pages(m_firmware, bytes); }

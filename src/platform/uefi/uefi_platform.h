@@ -24,7 +24,7 @@ public:
     void console_style(Style style) override { m_console.style(style); }
     void console_move(int columns, int rows) override { m_console.move(columns, rows); }
     void console_clear() override { m_console.clear(); }
-    bool key_poll(Key& key) override { return m_keyboard.poll(key); }
+    bool key_poll(Key& key) override;
     void idle(uint32_t milliseconds) override { m_keyboard.idle(milliseconds); }
 
     size_t volume_count() override { return m_volumes.count(); }
