@@ -30,7 +30,7 @@ say = @$(if $(V),:,echo '  $(1) $@')
 
 CORE := \
   src/base/math.cpp src/base/text.cpp \
-  src/mem/zones.cpp \
+  src/mem/file_bytes.cpp src/mem/zones.cpp \
   src/log/ring_log.cpp \
   src/cpu/features.cpp src/cpu/kernels.cpp \
   src/sentinel/sentinel.cpp \

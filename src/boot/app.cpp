@@ -6,6 +6,7 @@
 #include "boot/demos.h"
 #include "boot/load_bar.h"
 #include "boot/menu.h"
+#include "mem/file_bytes.h"
 #include "repl/commands.h"
 
 #include <algorithm>
@@ -59,12 +60,12 @@ private:
     History m_history;
     LineEditor m_editor;
     Script m_script;
-    Vec<char> m_script_text;
+    Vec<uint8_t> m_script_text;
     Config m_config;
     CandidateList m_files;
     MenuEntry m_entries[CandidateList::kCapacity];
     Repl* m_repl = nullptr; ///< while a model is being talked to
-    Text<480> m_note; ///< above the menu: why the last model did not start
+    Text<480> m_note;       ///< above the menu: why the last model did not start
 };
 
 void App::say(std::string_view line)
@@ -151,29 +152,13 @@ void App::read_script()
     if (!m_config.autorun) {
         return;
     }
-    const auto path = m_config.autorun->view();
-    auto file = m_platform.file_open(path, OpenMode::read);
-    if (!file.ok()) {
-        say("[autorun] {}", file.error().message);
+    auto text = read_file(m_platform, *m_config.autorun, kMaxScriptBytes, "an autorun file");
+    if (!text.ok()) {
+        say("[autorun] {}", text.error().message);
         return;
     }
-    const auto read = [&]() -> Result<void> {
-        const uint64_t size = TRY(m_platform.file_size(file.value()));
-        if (size > kMaxScriptBytes) {
-            return fail(Status::invalid_argument, "{}: {} bytes are more than an autorun file may have ({})", path,
-                        size, kMaxScriptBytes);
-        }
-        TRY(m_script_text.resize(size));
-        TRY(m_platform.file_read_at(file.value(), 0, m_script_text.data(), size));
-        return success();
-    };
-    auto result = read();
-    m_platform.file_close(file.value());
-    if (!result.ok()) {
-        say("[autorun] {}", result.error().message);
-        return;
-    }
-    m_script.set({m_script_text.data(), m_script_text.size()});
+    m_script_text = text.take();
+    m_script.set(as_text(m_script_text));
 }
 
 void App::describe(const Candidate& file, MenuEntry& entry)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "boot/config.h"
 
+#include "mem/file_bytes.h"
 #include "tokenizer/utf8.h"
 
 #include <algorithm>
@@ -331,42 +332,14 @@ void parse_config(std::string_view text, Config& config, const ConfigReport& rep
     }
 }
 
-namespace {
-
-Result<void> read_and_parse(Platform& platform, PlatformFile* file, std::span<char> buffer, Config& config,
-                            const ConfigReport& report)
-{
-    const uint64_t size = TRY(platform.file_size(file));
-    if (size > buffer.size()) {
-        return fail(Status::invalid_argument, "llmk.cfg has {} bytes, at most {} are read; is it the right file?", size,
-                    buffer.size());
-    }
-    const size_t count = TRY(platform.file_read_at(file, 0, buffer.data(), static_cast<size_t>(size)));
-    if (count != size) {
-        return fail(Status::io_error, "llmk.cfg: {} of {} bytes could be read", count, size);
-    }
-    parse_config({buffer.data(), count}, config, report);
-    return success();
-}
-
-} // namespace
-
 Result<void> load_config(Platform& platform, Config& config, const ConfigReport& report)
 {
-    auto file = platform.file_open(kConfigPath, OpenMode::read);
-    if (!file.ok()) {
-        return file.error().status == Status::not_found ? success() : Result<void>(file.error());
+    auto bytes = read_file(platform, kConfigPath, kConfigMaxBytes, "a configuration");
+    if (!bytes.ok()) {
+        return bytes.error().status == Status::not_found ? success() : Result<void>(bytes.error());
     }
-    auto pages = platform.pages_alloc(kConfigMaxBytes);
-    if (!pages.ok()) {
-        platform.file_close(file.value());
-        return pages.error();
-    }
-    auto result =
-        read_and_parse(platform, file.value(), {static_cast<char*>(pages.value()), kConfigMaxBytes}, config, report);
-    platform.pages_free(pages.value(), kConfigMaxBytes);
-    platform.file_close(file.value());
-    return result;
+    parse_config(as_text(bytes.value()), config, report);
+    return success();
 }
 
 } // namespace llmk

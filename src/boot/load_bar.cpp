@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "boot/load_bar.h"
 
+#include "tokenizer/utf8.h"
+
 #include <algorithm>
 
 namespace llmk {
@@ -8,6 +10,19 @@ namespace llmk {
 namespace {
 constexpr size_t kCells = 20;
 constexpr uint64_t kRedrawsPerSecond = 10; // a serial line has other things to carry
+
+/// The first `columns` characters, each one column wide; `columns` becomes how many there were.
+std::string_view first_columns(std::string_view text, size_t& columns)
+{
+    size_t bytes = 0;
+    size_t count = 0;
+    while (bytes < text.size() && count < columns) {
+        bytes += utf8_decode(tail(text, bytes)).length;
+        ++count;
+    }
+    columns = count;
+    return head(text, bytes);
+}
 } // namespace
 
 LoadObserver LoadBar::observer()
@@ -42,18 +57,17 @@ void LoadBar::draw(uint64_t done_bytes, uint64_t total_bytes)
     if (done_bytes < total_bytes) {
         format(line, ", {:.0} s left", static_cast<double>(total_bytes - done_bytes) / speed);
     }
-    const size_t drawn = line.size();
-    while (line.size() < m_width && line.size() + 1 < line.capacity()) {
-        line.put(' '); // over the rest of a longer line
-    }
-    const size_t room = std::max<size_t>(m_platform.console_size().columns, 2) - 1;
-    const auto shown = head(line, room);
+    size_t columns = std::max<size_t>(m_platform.console_size().columns, 2) - 1;
+    const auto shown = first_columns(line, columns);
     m_platform.console_move(-static_cast<int>(m_width), 0);
     m_platform.console_write(shown);
-    if (shown.size() > drawn) {
-        m_platform.console_move(-static_cast<int>(shown.size() - drawn), 0);
+    for (size_t i = columns; i < m_width; ++i) {
+        m_platform.console_write(" "); // over the rest of a longer line
     }
-    m_width = std::min(drawn, room);
+    if (m_width > columns) {
+        m_platform.console_move(-static_cast<int>(m_width - columns), 0);
+    }
+    m_width = columns;
 }
 
 void LoadBar::finish(bool loaded)

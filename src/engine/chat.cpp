@@ -248,6 +248,7 @@ Result<TurnStats> Chat::answer(size_t turn_start, std::span<const Token> prompt,
     const uint64_t ended = m_platform.ticks();
     put_notice(sink, m_session.take_notice());
     m_failure = Failure::none;
+    m_session.unpoison_logits();
     if (!result.ok()) {
         // Turns that were dropped for this one are gone; what is left is the state before it.
         fail_safe(m_current_start, random_before, result.error());
@@ -348,7 +349,16 @@ Result<void> Chat::set_system(std::string_view text, const TurnSink& sink)
 
 Result<void> Chat::restore(std::span<const Token> tokens, const TurnSink& sink)
 {
-    TRY(make_room(tokens.size(), sink));
+    // Unlike a text that is said, it needs no room for an answer: a full context comes back full.
+    const size_t most = m_session.context() - m_system_length;
+    if (tokens.size() > most) {
+        return fail(Status::invalid_argument, "the conversation is {} tokens long, but the context has room for {}",
+                    tokens.size(), most);
+    }
+    while (m_session.context() - m_session.length() < tokens.size() && drop_oldest(sink)) {
+    }
+    while (m_turn_count >= kMaxTurns && drop_oldest(sink)) {
+    }
     const size_t start = m_session.length();
     TRY(m_session.prefill(tokens, interrupt_of(sink)));
     m_turns[m_turn_count++] = {start, m_session.length(), m_session.length()};

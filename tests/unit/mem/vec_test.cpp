@@ -82,8 +82,9 @@ TEST(Vec, Moves)
     ASSERT_TRUE(first.push(1).ok());
     Vec<int> second(std::move(first));
     EXPECT_EQ(second.size(), 1u);
+    // What was moved from is empty and can be used. NOLINTNEXTLINE(bugprone-use-after-move)
     EXPECT_TRUE(first.empty());
-    ASSERT_TRUE(first.push(5).ok()) << "what was moved from can be used";
+    ASSERT_TRUE(first.push(5).ok());
     Vec<int> third(platform);
     ASSERT_TRUE(third.push(2).ok());
     third = std::move(second);

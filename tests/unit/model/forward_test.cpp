@@ -128,8 +128,8 @@ TEST(Ops, MatmulOfOddShapes)
         for (const auto& [rows, cols, batch] :
              {std::tuple(1, 5, 1), std::tuple(17, 33, 1), std::tuple(333, 129, 1), std::tuple(15, 7, 3),
               std::tuple(333, 65, 5), std::tuple(1001, 40, 2)}) {
-            std::vector<float> weights(static_cast<size_t>(rows * cols));
-            std::vector<float> x(static_cast<size_t>(batch * cols));
+            std::vector<float> weights(static_cast<size_t>(rows) * static_cast<size_t>(cols));
+            std::vector<float> x(static_cast<size_t>(batch) * static_cast<size_t>(cols));
             for (auto* list : {&weights, &x}) {
                 for (float& value : *list) {
                     value = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
@@ -143,9 +143,10 @@ TEST(Ops, MatmulOfOddShapes)
             for (int b = 0; b < batch; ++b) {
                 for (int r = 0; r < rows; ++r) {
                     double sum = 0;
+                    const float* row = weights.data() + ptrdiff_t{r} * cols;
+                    const float* input = x.data() + ptrdiff_t{b} * cols;
                     for (int c = 0; c < cols; ++c) {
-                        sum += static_cast<double>(weights[static_cast<size_t>(r * cols + c)]) *
-                               static_cast<double>(x[static_cast<size_t>(b * cols + c)]);
+                        sum += static_cast<double>(row[c]) * static_cast<double>(input[c]);
                     }
                     ASSERT_NEAR(y[static_cast<size_t>(b) * stride + static_cast<size_t>(r)], sum, 1e-4);
                 }

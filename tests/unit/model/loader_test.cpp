@@ -163,20 +163,17 @@ std::vector<float> logits_with(const TinyShape& shape, const std::vector<uint64_
 
 TEST(Load, FragmentedMemoryGivesTheSameLogits)
 {
-    for (const int version : {0, 2}) {
+    for (const int version : {0, 1}) {
         TinyShape shape = large_shape();
         shape.version = version;
         size_t pieces = 0;
         const auto whole = logits_with(shape, {uint64_t{1} << 30}, pieces);
         EXPECT_EQ(pieces, 2u) << "the file and the rest";
-        // Each tensor fits somewhere, the whole file nowhere; small pieces for the small ones.
-        const std::vector<uint64_t> scattered =
-            version == 0
-                ? std::vector<uint64_t>{11 * kMiB, 4 * kMiB, 4 * kMiB, 4 * kMiB, 200'000, 100'000, 3 * kMiB, 6 * kMiB}
-                : std::vector<uint64_t>{
-                      kMiB * 5 / 2 + 2 * kMiB, 200'000, 100'000, 4 * kMiB, 4 * kMiB, 4 * kMiB, 6 * kMiB};
+        // The largest tensor fits, the whole file nowhere; the rest of it goes elsewhere.
         size_t cut = 0;
-        const auto parts = logits_with(shape, scattered, cut);
+        const auto parts =
+            logits_with(shape, {10'600 * 1024, 8 * kMiB, 4 * kMiB, 4 * kMiB, 3 * kMiB, 200'000, 100'000}, cut);
+        EXPECT_GT(cut, 2u);
         ASSERT_EQ(parts.size(), whole.size());
         EXPECT_EQ(parts, whole) << version;
     }
@@ -184,7 +181,7 @@ TEST(Load, FragmentedMemoryGivesTheSameLogits)
 
 TEST(Load, WeightsSplitBetweenTensors)
 {
-    // A file of some 37 KB in extents of 24 KB.
+    // A file of 35 KB, and no extent that holds so much.
     TinyShape shape;
     const std::string file = tiny_model(shape);
     FakePlatform whole_platform;
@@ -192,9 +189,6 @@ TEST(Load, WeightsSplitBetweenTensors)
     for (FakePlatform* each : {&whole_platform, &platform}) {
         add_tiny_model(*each, "x.bin", shape);
     }
-    platform.extents = {28 * 1024, 16 * 1024, 12 * 1024, 40 * 1024, 9 * kMiB, 9 * kMiB, 9 * kMiB};
-    // Only the small ones are free while the weights are placed.
-    platform.extents.resize(4);
     Zones zones(platform);
     Zones whole_zones(whole_platform);
     const auto load = [](FakePlatform& on, Zones& into, Model& model) {
@@ -203,7 +197,8 @@ TEST(Load, WeightsSplitBetweenTensors)
     };
     Model model(std::move(inspect_model(platform, "x.bin", {}).value().desc));
     Model whole(std::move(inspect_model(whole_platform, "x.bin", {}).value().desc));
-    platform.extents = {28 * 1024, 16 * 1024, 12 * 1024, 40 * 1024};
+    const uint64_t kib = 1024; // tables of ours take a page now and then: leave them some
+    platform.extents = {28 * kib, 16 * kib, 12 * kib, 36 * kib};
     ASSERT_TRUE(load(whole_platform, whole_zones, whole).ok());
     auto loaded = load(platform, zones, model);
     ASSERT_TRUE(loaded.ok()) << loaded.error().message.view();

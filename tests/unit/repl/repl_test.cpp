@@ -134,6 +134,34 @@ TEST(Repl, ResumeKeepsOneSystemPrompt)
     EXPECT_EQ(desk.tiny.tokens(), tokens) << "the system prompt is there once";
 }
 
+TEST(Repl, AFullConversationComesBack)
+{
+    TinyRepl desk;
+    (void)desk.enter("/max_tokens 1000");
+    EXPECT_TRUE(has(desk.enter("the hat"), "[context] full: this turn alone fills all 64 positions"));
+    const auto tokens = desk.tiny.tokens();
+    ASSERT_EQ(tokens.size(), 64u);
+    (void)desk.enter("/save");
+    (void)desk.enter("/clear");
+    EXPECT_FALSE(has(desk.enter("/resume"), "error"));
+    EXPECT_EQ(desk.tiny.tokens(), tokens);
+    EXPECT_FALSE(has(desk.enter("a cat"), "error")) << "the next turn drops it";
+}
+
+TEST(Repl, WhatDoesNotFitLeavesTheConversation)
+{
+    TinyRepl desk;
+    (void)desk.enter("the hat");
+    const auto tokens = desk.tiny.tokens();
+    std::string file = "llmk-chat 1\nmodel x\nvocab_size 290\n";
+    for (int i = 0; i < 70; ++i) {
+        file += "5 ";
+    }
+    desk.platform().add_file("long.txt", file);
+    EXPECT_TRUE(has(desk.enter("/resume long.txt"), "error: "));
+    EXPECT_EQ(desk.tiny.tokens(), tokens);
+}
+
 TEST(Repl, ReadSaysAFile)
 {
     TinyRepl desk;
@@ -144,7 +172,7 @@ TEST(Repl, ReadSaysAFile)
     EXPECT_TRUE(has(desk.enter("/read"), "error: "));
     EXPECT_TRUE(has(desk.enter("/read away.txt"), "error: away.txt"));
     desk.platform().add_file("long.txt", std::string(70'000, 'x'));
-    EXPECT_TRUE(has(desk.enter("/read long.txt"), "error: long.txt: 70000 bytes are more than"));
+    EXPECT_TRUE(has(desk.enter("/read long.txt"), "error: long.txt: 70000 bytes are too many for a prompt"));
     desk.platform().add_file("empty.txt", "");
     EXPECT_FALSE(has(desk.enter("/read empty.txt"), "error"));
     desk.platform().fail_read_in = 1;
