@@ -293,13 +293,16 @@ Result<TurnStats> Chat::regenerate(const TurnSink& sink)
     const Turn turn = m_turns[m_turn_count - 1];
     Arena& scratch = m_session.scratch();
     scratch.clear();
-    const size_t count = turn.answer - turn.start;
-    Token* const prompt = TRY(scratch.alloc_array<Token>(count));
-    const auto said = m_session.tokens().subspan(turn.start, count);
-    std::copy(said.begin(), said.end(), prompt);
+    const size_t count = turn.end - turn.start;
+    const std::span<Token> kept{TRY(scratch.alloc_array<Token>(count)), count};
+    const auto old = m_session.tokens().subspan(turn.start, count);
+    std::copy(old.begin(), old.end(), kept.begin());
     --m_turn_count;
     m_session.rewind(turn.start);
-    auto stats = answer(turn.start, {prompt, count}, sink);
+    auto stats = answer(turn.start, kept.first(turn.answer - turn.start), sink);
+    if (!stats.ok() && m_current_start == turn.start && m_session.prefill(kept, {}).ok()) {
+        m_turns[m_turn_count++] = turn;
+    }
     scratch.clear();
     return stats;
 }

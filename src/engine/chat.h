@@ -69,7 +69,8 @@ public:
     /// Says `text` and makes the answer. Status::tripped: the sentinel stopped it and the conversation is as it was
     /// before. Status::invalid_argument: the text does not fit the context.
     Result<TurnStats> say(std::string_view text, const TurnSink& sink);
-    /// Takes the last answer back and makes another. Status::not_found when there is none.
+    /// Takes the last answer back and makes another; when that fails, the old one is back. Status::not_found when there
+    /// is none.
     Result<TurnStats> regenerate(const TurnSink& sink);
     /// Takes the last turn back. False when there is none.
     bool undo();
@@ -78,6 +79,8 @@ public:
     /// Forgets all turns and puts `text` (may be empty) in front of what follows.
     Result<void> set_system(std::string_view text, const TurnSink& sink);
     std::string_view system() const { return m_system; }
+    /// Positions that the system prompt takes.
+    size_t system_length() const { return m_system_length; }
     /// What was said and answered, without the system prompt.
     std::span<const Token> said() const { return m_session.tokens().subspan(m_system_length); }
     /// Puts tokens of an earlier conversation behind what is there, as one turn.

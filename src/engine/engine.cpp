@@ -51,8 +51,9 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
     m_model.emplace(std::move(candidate.desc));
     m_session.emplace(m_platform, m_zones, m_sentinel, *m_model, m_kernels);
     const auto open = [&]() -> Result<void> {
-        TRY(load_weights(m_platform, m_zones, *m_model, plan, observer));
-        return m_session->open(plan);
+        // What must lie in one piece before the weights, which may take what is left in several.
+        TRY(m_session->open(plan));
+        return load_weights(m_platform, m_zones, *m_model, plan, observer);
     };
     auto result = open();
     if (!result.ok()) {

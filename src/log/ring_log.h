@@ -56,7 +56,7 @@ public:
     const LogRecord& at(size_t index) const;
     void clear() { m_total = 0; }
 
-    /// "[    1.234567] trip      decode over budget (WEIGHTS 0x1000 +64)".
+    /// "[    1.234567] trip      the guard of KV was overwritten (0x1000 +64)".
     static void format_record(TextWriter& out, const LogRecord& record, uint64_t first_ticks,
                               uint64_t ticks_per_second);
 

@@ -88,11 +88,13 @@ private:
     size_t m_count = 0;
 };
 
-uint64_t with_slack(uint64_t usable_bytes)
+/// What an allocation of so many bytes of pages can take off a free extent.
+uint64_t aligned(uint64_t page_bytes)
 {
-    const uint64_t bytes = Arena::extent_bytes(usable_bytes);
-    return bytes >= kAlignmentSlack ? bytes + kAlignmentSlack : bytes;
+    return page_bytes >= kAlignmentSlack ? page_bytes + kAlignmentSlack : page_bytes;
 }
+
+uint64_t with_slack(uint64_t usable_bytes) { return aligned(Arena::extent_bytes(usable_bytes)); }
 
 /// Bytes of WEIGHTS beside the file itself: vocabulary and what the architecture computes.
 Result<uint64_t> extra_bytes(const InspectedModel& candidate)
@@ -137,13 +139,13 @@ size_t plan_ranges(const ModelDesc& desc, FreeMemory& memory, std::span<RangePla
 /// One range less than an arena's extents: the last is for the vocabulary.
 constexpr size_t kMaxRanges = Arena::kMaxExtents - 1;
 
+/// In the order in which they are reserved: what must lie in one piece first, then the weights, which can be split.
 bool fits(Platform& platform, const InspectedModel& candidate, const MemoryPlan& plan, uint64_t extra)
 {
     FreeMemory memory(platform);
     RangePlan ranges[kMaxRanges];
-    return plan_ranges(candidate.desc, memory, ranges) > 0 && memory.take(with_slack(extra)) &&
-           memory.take(plan.kv + kAlignmentSlack) && memory.take(plan.acts + kAlignmentSlack) &&
-           memory.take(plan.scratch + kAlignmentSlack);
+    return memory.take(aligned(plan.kv)) && memory.take(aligned(plan.acts)) && memory.take(aligned(plan.scratch)) &&
+           memory.take(with_slack(extra)) && plan_ranges(candidate.desc, memory, ranges) > 0;
 }
 
 Result<void> read_range(Platform& platform, PlatformFile* file, const Model& model, const WeightRange& range,
@@ -166,11 +168,13 @@ Result<void> read_range(Platform& platform, PlatformFile* file, const Model& mod
     return success();
 }
 
-Result<void> read_weights(Platform& platform, Arena& weights, Model& model, const LoadObserver& observer)
+/// Leaves room for one more extent of `extra` usable bytes.
+Result<void> read_weights(Platform& platform, Arena& weights, Model& model, uint64_t extra,
+                          const LoadObserver& observer)
 {
     FreeMemory memory(platform);
     RangePlan plans[kMaxRanges];
-    const size_t count = plan_ranges(model.desc, memory, plans);
+    const size_t count = memory.take(with_slack(extra)) ? plan_ranges(model.desc, memory, plans) : 0;
     if (count == 0) {
         return fail(Status::out_of_memory, "{}: {} of weights do not fit in the {} that are free", model.desc.path,
                     human_bytes(model.desc.file_size_bytes), human_bytes(memory.total()));
@@ -276,9 +280,9 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
 {
     Arena& weights = zones[ZoneId::weights];
     const auto load = [&]() -> Result<void> {
-        TRY(read_weights(platform, weights, model, observer));
-        TRY(weights.add_extent(platform,
-                               Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes))));
+        const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes));
+        TRY(read_weights(platform, weights, model, extra, observer));
+        TRY(weights.add_extent(platform, extra));
         const Vocabulary vocabulary =
             TRY(llama2c::load_vocabulary(platform, model.desc.tokenizer_path, model.desc.vocab_size, weights));
         TRY(model.spm.build(vocabulary, weights));

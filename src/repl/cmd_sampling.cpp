@@ -47,8 +47,9 @@ Result<double> parse_number(std::string_view name, std::string_view text, double
     const auto value = parse_f32(text);
     const bool in_range = value && static_cast<double>(*value) >= least && static_cast<double>(*value) <= most;
     if (!in_range || (whole && !parse_u64(text))) {
-        return fail(Status::invalid_argument, "{}: '{}' is not a value for it, expected a {} from {:.1} to {:.0}", name,
-                    text, whole ? "whole number" : "number", least, most);
+        const Text<16> lowest(whole ? "{:.0}" : "{:.1}", least);
+        return fail(Status::invalid_argument, "{}: '{}' is not a value for it, expected a {} from {} to {:.0}", name,
+                    text, whole ? "whole number" : "number", lowest, most);
     }
     return whole ? static_cast<double>(*parse_u64(text)) : static_cast<double>(*value);
 }

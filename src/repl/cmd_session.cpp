@@ -193,6 +193,11 @@ Result<void> resume(Repl& repl, std::string_view args)
         }
         ids[count++] = static_cast<Token>(*id);
     }
+    const size_t room = engine.session().context() - engine.chat().system_length();
+    if (count > room) {
+        return fail(Status::invalid_argument, "{}: {} tokens do not fit beside the system prompt, there is room for {}",
+                    path, count, room);
+    }
     engine.chat().clear();
     if (count > 0) {
         TRY(engine.chat().restore({ids, count}, repl.sink()));

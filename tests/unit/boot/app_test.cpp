@@ -195,7 +195,7 @@ TEST(App, AShrunkContextIsSaid)
     TinyShape shape;
     shape.context = 60'000;
     add_tiny_model(machine.platform, "long.bin", shape);
-    machine.platform.extents = {20 << 20};
+    machine.platform.extents = {14 << 20};
     (void)machine.run("/exit\rq");
     EXPECT_TRUE(machine.shown("[memory] the context was shrunk from 60000 to "));
 }

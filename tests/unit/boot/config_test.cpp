@@ -213,7 +213,8 @@ TEST(ConfigFile, TooLarge)
     platform.add_file("llmk.cfg", std::string(kConfigMaxBytes + 1, '\n'));
     const auto result = load_config(platform, config, into(sentences));
     ASSERT_FALSE(result.ok());
-    EXPECT_EQ(result.error().message.view(), "llmk.cfg: 65537 bytes are too many for a configuration, at most 65536 are read");
+    EXPECT_EQ(result.error().message.view(),
+              "llmk.cfg: 65537 bytes are too many for a configuration, at most 65536 are read");
 }
 
 TEST(ConfigFile, FailuresAreReportedAndNothingLeaks)
