@@ -5,7 +5,8 @@
 #
 #   build/efi    objects of the EFI binary: freestanding, baseline x86-64 outside kernels/
 #   build/host   the same sources for Linux: llmk, benchmarks
-#   build/check  the same with ASan and UBSan: unit tests, kernel checks, fuzzers' replay
+#   build/check  the same with ASan and UBSan: unit tests, kernel checks
+#   build/fuzz   the same with clang and libFuzzer
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -88,7 +89,7 @@ isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench clean setup-% tests fixtures
+.PHONY: all help host image run test lint bench fuzz clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -116,6 +117,14 @@ lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 bench: | setup-build setup-bench ## speed, as ratios
 	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain
 	$(PY) scripts/bench.py
+
+# Seconds for each fuzzer.
+FUZZ_SECONDS ?= 30
+fuzz: | setup-build setup-clang setup-fuzz ## libFuzzer on every parser, FUZZ_SECONDS each (default 30)
+	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
+	@set -e; for f in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$(basename $$f); echo "--- $$f"; \
+	  $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=65536 -print_final_stats=0 -verbosity=0 \
+	  -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$(basename $$f) $(wildcard tests/golden/data); done
 
 clean: ## remove build/
 	rm -rf build
@@ -205,6 +214,20 @@ build/tests/plain: tests/bench/peer/plain_llama.cpp
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -std=c++20 -Ofast -mavx2 -mfma $(WARN) $< -o $@
+
+# Fuzzers: the same sources once more, with clang.
+FUZZERS := $(patsubst tests/fuzz/%.cpp,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.cpp)))
+FUZZ_FLAGS := $(filter-out -Werror -Wall -Wextra,$(COMMON)) -w -pthread -fsanitize=address,undefined \
+  -fno-sanitize-recover=all -Itests
+
+build/fuzz/obj/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX )
+	$(Q)clang++ $(FUZZ_FLAGS) $(if $(findstring kernels/,$<),,-fsanitize=fuzzer-no-link) $(call isa_flags,$<) -c $< -o $@
+
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.cpp,build/fuzz/obj/%.o,$(LIB_SOURCES) $(FAKE))
+	$(call say,LINK)
+	$(Q)clang++ -pthread -fsanitize=address,undefined,fuzzer $^ -lgtest -o $@
 
 # --- image ------------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 #
 # Installs what a target of the Makefile needs, and nothing that is there already:
 #
-#     scripts/setup.sh build|image|qemu|test|lint|bench...
+#     scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz...
 #
 # Called at the start of nearly every target, so the look costs a few milliseconds and says nothing. Packages come
 # through apt-get (with sudo unless root); Python packages go into .venv, never into the system. Bash 3.2 suffices:
@@ -28,7 +28,15 @@ QEMU="qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF:ovmf"
 TEST="fsck.fat:dosfstools"
 BENCH="/usr/include/benchmark/benchmark.h:libbenchmark-dev"
 # clang-tidy reads the tests and benchmarks too, so it needs their headers.
+CLANG="clang++:clang /usr/include/gtest/gtest.h:libgtest-dev"
 LINT="clang-tidy:clang-tidy /usr/include/gtest/gtest.h:libgtest-dev /usr/include/gmock/gmock.h:libgmock-dev $BENCH"
+
+# libFuzzer comes apart from clang, in a package of clang's version: so group clang goes first.
+fuzzer_runtime() {
+    local version
+    version=$(clang++ -dumpversion)
+    echo "$(clang++ -print-resource-dir)/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-${version%%.*}-dev"
+}
 
 tools_of() {
     case $1 in
@@ -38,6 +46,8 @@ tools_of() {
         lint) echo "$BUILD $LINT" ;;
         test) echo "$BUILD $IMAGE $QEMU $LINT $TEST" ;;
         bench) echo "$BUILD $IMAGE $QEMU $BENCH" ;;
+        clang) echo "$CLANG" ;;
+        fuzz) fuzzer_runtime ;;
     esac
 }
 
@@ -132,12 +142,12 @@ install_requirements() {
 
 main() {
     local group packages stale
-    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench..."
+    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz..."
     TOOLS="" REQUIREMENTS=""
     for group in "$@"; do
         case $group in
-            build | image | qemu | test | lint | bench) ;;
-            *) fail "there is no group '$group': build, image, qemu, test, lint or bench" ;;
+            build | image | qemu | test | lint | bench | clang | fuzz) ;;
+            *) fail "there is no group '$group': build, image, qemu, test, lint, bench, clang or fuzz" ;;
         esac
         TOOLS="$TOOLS $(tools_of "$group")"
         REQUIREMENTS="$REQUIREMENTS $(requirements_of "$group")"
