@@ -77,7 +77,9 @@ Result<void> ctx(Repl& repl, std::string_view args)
         if (!engine.loaded()) {
             repl.leave(ReplExit::menu);
         }
-        TRY(set);
+        if (!set.ok()) {
+            return set;
+        }
         repl.line("the conversation was forgotten");
     }
     repl.line("context: {} of {} positions in use, {} turns", engine.session().length(), engine.session().context(),

@@ -138,6 +138,8 @@ def test_a_signal_ends_the_guest_too(options: list[str], tmp_path: Path, number:
     alive = tmp_path / "pid"
     guest = f"open({str(alive)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     environment = {**os.environ, "FAKE_QEMU_GUEST": guest}
+    # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen([sys.executable, str(RUNNER), *options], env=environment) as runner:
         deadline = time.monotonic() + 20
         while not (alive.exists() and alive.read_text()) and time.monotonic() < deadline:
