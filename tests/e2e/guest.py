@@ -115,12 +115,19 @@ class Guest:
     """One run of QEMU. Leaving the context kills what still runs."""
 
     def __init__(
-        self, image: Path, cpu: str = "max", memory_mib: int = 256, processors: int = 2, limit_s: float = 600.0
+        self,
+        image: Path,
+        cpu: str = "max",
+        memory_mib: int = 256,
+        processors: int = 2,
+        limit_s: float = 600.0,
+        flags: Iterable[str] = (),
     ) -> None:
         self.screen = Screen()
         self.image = image
         arguments = [str(ROOT / "scripts/run_qemu.py"), "--image", str(image), "--accel", "tcg", "--cpu", cpu]
         arguments += ["--mem", str(memory_mib), "--smp", str(processors), "--timeout", str(limit_s)]
+        arguments += flags
         self._child = pexpect.spawn(sys.executable, arguments, cwd=str(ROOT), env=dict(os.environ))
         # Closing asks first: the runner then stops QEMU and removes its files.
         self._child.delayafterterminate = 3.0
@@ -167,6 +174,12 @@ class Guest:
     def wait_for_prompt(self, timeout_s: float = BOOT_S) -> None:
         self._wait(lambda: self.screen.current_line.rstrip() == PROMPT, timeout_s, "prompt")
 
+    def leave_alone(self, seconds: float) -> None:
+        """Types nothing for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._pump(0.5):
+            pass
+
     def settle(self) -> None:
         """Until nothing has come for a moment."""
         end = time.monotonic() + COMMAND_S
@@ -212,8 +225,10 @@ class Guest:
         self.wait_for_power_off()
 
 
-def run_script(image: Path, timeout_s: float, cpu: str = "max", memory_mib: int = 256) -> Screen:
+def run_script(
+    image: Path, timeout_s: float, cpu: str = "max", memory_mib: int = 256, flags: Iterable[str] = ()
+) -> Screen:
     """Boots an image whose autorun ends with /shutdown, and returns what was on the screen."""
-    with Guest(image, cpu=cpu, memory_mib=memory_mib) as guest:
+    with Guest(image, cpu=cpu, memory_mib=memory_mib, flags=flags) as guest:
         guest.wait_for_power_off(timeout_s)
         return guest.screen

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Machines of other kinds: each storage controller reads every byte, and nothing resets the machine after five minutes."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from e2e.guest import FAULT, Guest, build_image, commands_of, fetch, run_script
+from support import asset_reference
+
+BOOT_LIMIT_S = 120.0
+WATCHDOG_S = 300
+# Real seconds that the machine is left alone: with the clock let loose, virtual minutes pass meanwhile.
+IDLE_S = 20.0
+
+
+@pytest.mark.parametrize("storage", ["nvme", "usb", "virtio"])
+def test_every_controller_reads_the_model(storage: str, tmp_path: Path) -> None:
+    """A wrong byte would be another weight or another word: the ids are those of the reference."""
+    expected = asset_reference("stories260K_prompt")
+    line = f'/generate -p "{expected.prompt}" -n {expected.steps} --temp 0 --ids'
+    image = build_image(tmp_path / "disk.img", [expected.model], autorun=[line, "/shutdown"])
+    screen = run_script(image, BOOT_LIMIT_S, flags=["--storage", storage])
+    output = next(command.output for command in commands_of(screen) if command.line == line)
+    ids = next(text for text in output if text and text[0].isdigit())
+    assert [int(word) for word in ids.split()] == expected.ids
+    assert not FAULT.search(screen.transcript)
+
+
+def dump_time(guest: Guest) -> datetime:
+    """The guest's clock, as it writes it into a dump."""
+    guest.run("/save_dump")
+    found = re.search(rb"time: (\S+ \S+)", fetch(guest.image, "llmk-dump.txt"))
+    assert found is not None
+    return datetime.strptime(found[1].decode(), "%Y-%m-%d %H:%M:%S")
+
+
+def test_the_firmware_watchdog_is_off(tmp_path: Path) -> None:
+    """UEFI resets a program after five minutes unless it says otherwise."""
+    image = build_image(tmp_path / "idle.img", [asset_reference("stories260K").model])
+    flags = ["--", "-icount", "shift=auto,sleep=off", "-rtc", "clock=vm"]
+    with Guest(image, processors=1, flags=flags) as guest:
+        guest.wait_for_prompt(BOOT_LIMIT_S)
+        before = dump_time(guest)
+        guest.leave_alone(IDLE_S)
+        after = dump_time(guest)
+        guest.shut_down()
+    assert (after - before).total_seconds() > WATCHDOG_S
+    assert guest.screen.transcript.count("[DJIBLAS] SGEMM kernel") == 1, "it was reset"
