@@ -28,6 +28,36 @@ enum Feature : uint32_t {
 /// Widest batch that gemm_* takes in one call.
 constexpr size_t kMaxBatch = 256;
 
+/// Values and bytes of one block of a packed tensor type.
+struct BlockShape {
+    size_t values;
+    size_t bytes;
+};
+
+// GGUF's types. Names and layouts are those of ggml-common.h; the arithmetic is that of the `gguf` package's quants.py.
+constexpr BlockShape kBlockF16 = {1, 2};
+constexpr BlockShape kBlockBf16 = {1, 2};
+constexpr BlockShape kBlockQ80 = {32, 34};
+constexpr BlockShape kBlockQ40 = {32, 18};
+constexpr BlockShape kBlockQ41 = {32, 20};
+constexpr BlockShape kBlockQ50 = {32, 22};
+constexpr BlockShape kBlockQ51 = {32, 24};
+constexpr BlockShape kBlockQ2K = {256, 84};
+constexpr BlockShape kBlockQ3K = {256, 110};
+constexpr BlockShape kBlockQ4K = {256, 144};
+constexpr BlockShape kBlockQ5K = {256, 176};
+constexpr BlockShape kBlockQ6K = {256, 210};
+constexpr BlockShape kBlockIq4Nl = {32, 18};
+constexpr BlockShape kBlockIq4Xs = {256, 136};
+
+/// What the codes 0 to 15 of IQ4_NL and IQ4_XS stand for.
+constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+/// out[0, n) = the values of the blocks at `blocks`, which is any address; n is a multiple of the block's values. All
+/// sets give the same bits (of a NaN that comes from an infinite or NaN scale, only that it is one): each product,
+/// sum and difference is rounded on its own, in the order written below.
+using Dequantize = void (*)(float* out, const uint8_t* blocks, size_t n);
+
 struct KernelSet {
     const char* name;  ///< "scalar", "sse2", "avx2": as typed in `/kernels NAME` and `kernels=NAME`
     const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA"
@@ -83,6 +113,62 @@ struct KernelSet {
     /// (a, b) = (x[2i], x[2i+1]) becomes (a*cos[i] - b*sin[i], a*sin[i] + b*cos[i]); cos and sin hold head_dim/2
     /// values.
     void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+
+    // Unpacking. Each comment gives the fields of a block in their order in the file, little-endian, without gaps:
+    // `f16 d` is one binary16, `u8 codes[16]` sixteen bytes. i counts the values of a block from 0, j is i mod 32, g
+    // the group of values that share a scale. `low` and `high` are the halves of a byte. A set names only those that it
+    // has.
+
+    /// IEEE binary16; subnormals, infinities and NaN with their payload.
+    Dequantize dequantize_f16 = nullptr;
+
+    /// The upper half of a float's bits.
+    Dequantize dequantize_bf16 = nullptr;
+
+    /// f16 d; i8 codes[32]. d * codes[i].
+    Dequantize dequantize_q8_0 = nullptr;
+
+    /// f16 d; u8 codes[16]. d * (q - 8), q = low of codes[i] for i < 16, high of codes[i - 16] after.
+    Dequantize dequantize_q4_0 = nullptr;
+
+    /// f16 d, m; u8 codes[16]. d * q + m, q as in Q4_0.
+    Dequantize dequantize_q4_1 = nullptr;
+
+    /// f16 d; u32 fifth; u8 codes[16]. d * (q - 16), q as in Q4_0 plus 16 where bit i of `fifth` is set.
+    Dequantize dequantize_q5_0 = nullptr;
+
+    /// f16 d, m; u32 fifth; u8 codes[16]. d * q + m, q as in Q5_0.
+    Dequantize dequantize_q5_1 = nullptr;
+
+    /// u8 scales[16]; u8 codes[64]; f16 d, dmin. (d * low of scales[g]) * q - (dmin * high of scales[g]), g = i / 16;
+    /// q = bits 2s and 2s+1 of codes[32 * (i / 128) + j], s = i / 32 mod 4.
+    Dequantize dequantize_q2_k = nullptr;
+
+    /// u8 third[32]; u8 codes[64]; u8 scales[12]; f16 d. (d * scale) * q; q as in Q2_K less 4 where bit i / 32 of
+    /// third[j] is *not* set. The scale, plus 32, of group g = i / 16: four bits from the low (g < 8) or high half of
+    /// scales[g mod 8], and above them bits 2t and 2t+1 of scales[8 + g mod 4], t = g / 4.
+    Dequantize dequantize_q3_k = nullptr;
+
+    /// f16 d, dmin; u8 scales[12]; u8 codes[128]. (d * scale) * q - (dmin * min), g = i / 32; q = low (g even) or high
+    /// half of codes[32 * (g / 2) + j]. scale and min of group g < 4: lower six bits of scales[g] and scales[g + 4];
+    /// of g >= 4: low and high of scales[g + 4], and above them the upper two bits of scales[g - 4] and scales[g].
+    Dequantize dequantize_q4_k = nullptr;
+
+    /// f16 d, dmin; u8 scales[12]; u8 fifth[32]; u8 codes[128]. As Q4_K; q is 16 more where bit g of fifth[j] is set.
+    Dequantize dequantize_q5_k = nullptr;
+
+    /// u8 codes[128]; u8 upper[64]; i8 scales[16]; f16 d. (d * scales[i / 16]) * (q - 32). Of 128 values, h = i / 128:
+    /// four bits of q from codes[64 * h + i mod 64], low for the first 64 values and high after; above them bits 2s and
+    /// 2s+1 of upper[32 * h + j], s = i / 32 mod 4.
+    Dequantize dequantize_q6_k = nullptr;
+
+    /// As Q4_0, but d * kIq4Values[q].
+    Dequantize dequantize_iq4_nl = nullptr;
+
+    /// f16 d; u16 upper; u8 lower[4]; u8 codes[128]. (d * scale) * kIq4Values[q], g = i / 32; q as in Q4_0 from
+    /// codes[16 * g ...]. The scale, plus 32: low (g even) or high half of lower[g / 2], above it bits 2g and 2g+1 of
+    /// `upper`.
+    Dequantize dequantize_iq4_xs = nullptr;
 };
 
 /// The sets, each defined in its folder.

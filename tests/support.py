@@ -60,12 +60,17 @@ class Reference:
 
 # In the assets: reference (NAME.json, NAME.logits_first8.f32), and the model that it was made from.
 ASSET_REFERENCES = {
-    "stories260K": ("stories260K.empty", "stories260K.bin"),
-    "stories260K_v1": ("stories260K.empty", "stories260K_v1_ak42.bin"),
-    "stories260K_prompt": ("stories260K.prompt", "stories260K.bin"),
-    "babyllama": ("en10_tok361.empty", "babyllama_tok361_970K.bin"),
-    "stories260K_int8": ("stories260K_q80_gs4.empty", "derived_stories260K_v2_q80_gs4.bin"),
-    "babyllama_int8": ("en10_tok361_q80_gs32.empty", "derived_babyllama_tok361_v2_q80_gs32.bin"),
+    "stories260K": ("stories260K.empty", "llama2c/stories260K.bin"),
+    "stories260K_v1": ("stories260K.empty", "llama2c/stories260K_v1_ak42.bin"),
+    "stories260K_prompt": ("stories260K.prompt", "llama2c/stories260K.bin"),
+    "babyllama": ("en10_tok361.empty", "llama2c/babyllama_tok361_970K.bin"),
+    "stories260K_int8": ("stories260K_q80_gs4.empty", "llama2c/derived_stories260K_v2_q80_gs4.bin"),
+    "babyllama_int8": ("en10_tok361_q80_gs32.empty", "llama2c/derived_babyllama_tok361_v2_q80_gs32.bin"),
+}
+# The same weights in a GGUF file must give the same.
+GGUF_REFERENCES = {
+    "stories260K_gguf": ("stories260K.empty", "gguf/stories260K.gguf"),
+    "stories260K_gguf_prompt": ("stories260K.prompt", "gguf/stories260K.gguf"),
 }
 # Ours, in tests/golden/data.
 TINY_MODELS = sorted(path.stem for path in GOLDEN.glob("tiny_*.json"))
@@ -86,9 +91,9 @@ def read_reference(values: Path, logits: Path, model: Path) -> Reference:
 
 
 def asset_reference(name: str) -> Reference:
-    stem, model = ASSET_REFERENCES[name]
+    stem, model = (ASSET_REFERENCES | GGUF_REFERENCES)[name]
     ref = assets() / "ref"
-    return read_reference(ref / f"{stem}.json", ref / f"{stem}.logits_first8.f32", assets() / "llama2c" / model)
+    return read_reference(ref / f"{stem}.json", ref / f"{stem}.logits_first8.f32", assets() / model)
 
 
 def tiny_reference(name: str) -> Reference:
@@ -138,9 +143,22 @@ class TokenVector:
     ids: list[int]
 
 
+# Vocabulary-only GGUF files that lie beside their vectors.
+GGUF_VOCABULARIES = ("llama-spm", "gpt-2", "falcon", "mpt", "deepseek-coder")
+
+
+def gguf_vocabulary(name: str) -> Path:
+    return assets() / f"gguf/vocab/ggml-vocab-{name}.gguf"
+
+
 def llama_spm_vectors() -> list[TokenVector]:
     """llama.cpp's test texts for the Llama 2 vocabulary, and their ids without BOS."""
-    stem = assets() / "gguf/vocab/ggml-vocab-llama-spm.gguf"
+    return gguf_vectors("llama-spm")
+
+
+def gguf_vectors(name: str) -> list[TokenVector]:
+    """llama.cpp's test texts for a vocabulary, and their ids without BOS."""
+    stem = gguf_vocabulary(name)
     # Bytes: some of the texts are nothing but line ends.
     texts = stem.with_suffix(".gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
     lines = stem.with_suffix(".gguf.out").read_text(encoding="utf-8").split("\n")

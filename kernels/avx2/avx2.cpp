@@ -196,6 +196,20 @@ constinit const KernelSet kAvx2 = {
     .swiglu = avx2::swiglu,
     .add = avx2::add,
     .rope_pairs = avx2::rope_pairs,
+    .dequantize_f16 = avx2::dequantize_f16,
+    .dequantize_bf16 = avx2::dequantize_bf16,
+    .dequantize_q8_0 = avx2::dequantize_q8_0,
+    .dequantize_q4_0 = avx2::dequantize_q4_0,
+    .dequantize_q4_1 = avx2::dequantize_q4_1,
+    .dequantize_q5_0 = avx2::dequantize_q5_0,
+    .dequantize_q5_1 = avx2::dequantize_q5_1,
+    .dequantize_q2_k = avx2::dequantize_q2_k,
+    .dequantize_q3_k = avx2::dequantize_q3_k,
+    .dequantize_q4_k = avx2::dequantize_q4_k,
+    .dequantize_q5_k = avx2::dequantize_q5_k,
+    .dequantize_q6_k = avx2::dequantize_q6_k,
+    .dequantize_iq4_nl = avx2::dequantize_iq4_nl,
+    .dequantize_iq4_xs = avx2::dequantize_iq4_xs,
 };
 
 } // namespace llmk::djiblas

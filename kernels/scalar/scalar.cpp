@@ -3,7 +3,7 @@
 // The oracle: every kernel in plain C++, one operation at a time, sums strictly in index order, two roundings for each
 // multiply-add. That is the order of llama2.c's run.c and runq.c, so this set reproduces their texts, and the other
 // sets are checked against it. Clarity before speed.
-#include "kernels/djiblas.h"
+#include "kernels/scalar/scalar.h"
 
 #include <cstdint>
 
@@ -222,6 +222,20 @@ constinit const KernelSet kScalar = {
     .swiglu = swiglu,
     .add = add,
     .rope_pairs = rope_pairs,
+    .dequantize_f16 = scalar::dequantize_f16,
+    .dequantize_bf16 = scalar::dequantize_bf16,
+    .dequantize_q8_0 = scalar::dequantize_q8_0,
+    .dequantize_q4_0 = scalar::dequantize_q4_0,
+    .dequantize_q4_1 = scalar::dequantize_q4_1,
+    .dequantize_q5_0 = scalar::dequantize_q5_0,
+    .dequantize_q5_1 = scalar::dequantize_q5_1,
+    .dequantize_q2_k = scalar::dequantize_q2_k,
+    .dequantize_q3_k = scalar::dequantize_q3_k,
+    .dequantize_q4_k = scalar::dequantize_q4_k,
+    .dequantize_q5_k = scalar::dequantize_q5_k,
+    .dequantize_q6_k = scalar::dequantize_q6_k,
+    .dequantize_iq4_nl = scalar::dequantize_iq4_nl,
+    .dequantize_iq4_xs = scalar::dequantize_iq4_xs,
 };
 
 } // namespace llmk::djiblas

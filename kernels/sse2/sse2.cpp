@@ -191,6 +191,18 @@ constinit const KernelSet kSse2 = {
     .swiglu = sse2::swiglu,
     .add = sse2::add,
     .rope_pairs = sse2::rope_pairs,
+    .dequantize_f16 = sse2::dequantize_f16,
+    .dequantize_bf16 = sse2::dequantize_bf16,
+    .dequantize_q8_0 = sse2::dequantize_q8_0,
+    .dequantize_q4_0 = sse2::dequantize_q4_0,
+    .dequantize_q4_1 = sse2::dequantize_q4_1,
+    .dequantize_q5_0 = sse2::dequantize_q5_0,
+    .dequantize_q5_1 = sse2::dequantize_q5_1,
+    .dequantize_q2_k = sse2::dequantize_q2_k,
+    .dequantize_q3_k = sse2::dequantize_q3_k,
+    .dequantize_q4_k = sse2::dequantize_q4_k,
+    .dequantize_q5_k = sse2::dequantize_q5_k,
+    .dequantize_q6_k = sse2::dequantize_q6_k,
 };
 
 } // namespace llmk::djiblas

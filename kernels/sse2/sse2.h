@@ -23,6 +23,20 @@ void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8
 void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
              const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch);
 
+// dequantize.cpp
+void dequantize_f16(float* out, const uint8_t* blocks, size_t n);
+void dequantize_bf16(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q8_0(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q4_0(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q4_1(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q5_0(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q5_1(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q2_k(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q3_k(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q4_k(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q5_k(float* out, const uint8_t* blocks, size_t n);
+void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
+
 // sse2.cpp
 void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim);
 void softmax(float* x, size_t n);

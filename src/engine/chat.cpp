@@ -197,7 +197,7 @@ Result<void> Chat::generate(const TurnSink& sink, size_t turn_start, TurnStats& 
             return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::decode, drawn.error()).what);
         }
         const Token token = drawn.value();
-        if (token == tokenizer.bos() || token == tokenizer.eos()) {
+        if (token == tokenizer.bos() || tokenizer.is_end(token)) {
             stats.end = TurnEnd::end_token;
             break;
         }

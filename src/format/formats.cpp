@@ -1,43 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include "format/formats.h"
 
+#include "format/gguf.h"
 #include "format/llama2c.h"
 
 namespace llmk {
 
 namespace {
 
-bool is_gguf(std::span<const uint8_t> head, uint64_t)
-{
-    return head.size() >= 4 && head[0] == 'G' && head[1] == 'G' && head[2] == 'U' && head[3] == 'F';
-}
-
-/// Not read yet, but known by name, so that nobody takes it for a damaged llama2.c file.
-Result<void> refuse_gguf(const ModelFile& file, ModelDesc&)
-{
-    return fail(Status::unsupported, "{}: GGUF files are not read by this version, only llama2.c .bin files",
-                file.path());
-}
-
 // llama2.c version 0 has no magic and is asked last: whatever nobody else claims is measured against its own header.
 constexpr Format kFormats[] = {
-    {"GGUF", is_gguf, refuse_gguf},
+    {"GGUF", gguf::has_magic, gguf::parse},
     {"llama2.c v1/v2", llama2c::has_magic, llama2c::parse_versioned},
     {"llama2.c v0", llama2c::may_be_legacy, llama2c::parse_legacy},
 };
 
 } // namespace
 
-std::string_view tensor_type_name(TensorType type)
-{
-    constexpr std::string_view kNames[] = {"F32", "Q8_GROUP"};
-    return kNames[static_cast<size_t>(type)];
-}
-
 std::string_view tensor_role_name(TensorRole role)
 {
-    constexpr std::string_view kNames[] = {"token_embd", "output_norm", "output",   "attn_norm", "attn_q", "attn_k",
-                                           "attn_v",     "attn_output", "ffn_norm", "ffn_gate",  "ffn_up", "ffn_down"};
+    constexpr std::string_view kNames[kTensorRoles] = {
+        "token_embd",  "output_norm", "output",   "attn_norm", "attn_q",   "attn_k",    "attn_v",
+        "attn_output", "ffn_norm",    "ffn_gate", "ffn_up",    "ffn_down", "rope_freqs"};
     return kNames[static_cast<size_t>(role)];
 }
 

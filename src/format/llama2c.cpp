@@ -150,6 +150,7 @@ void fill(const Header& header, ModelDesc& desc)
 {
     desc.architecture = "llama";
     desc.kind = ModelKind::story;
+    desc.vocabulary.kind = VocabularyKind::llama2c;
     desc.embedding_length = static_cast<uint64_t>(header.dim);
     desc.feed_forward_length = static_cast<uint64_t>(header.hidden_dim);
     desc.block_count = static_cast<uint64_t>(header.n_layers);

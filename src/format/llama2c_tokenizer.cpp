@@ -2,7 +2,6 @@
 #include "format/llama2c_tokenizer.h"
 
 #include "base/reader.h"
-#include "format/model_desc.h"
 #include "mem/file_bytes.h"
 
 namespace llmk::llama2c {
@@ -115,11 +114,15 @@ Result<Text<256>> find_tokenizer(Platform& platform, std::string_view model_path
                 stem, vocab_size);
 }
 
-Result<uint64_t> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size)
+Result<VocabularyDesc> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size)
 {
     const Vec<uint8_t> bytes = TRY(read_file(platform, path, kMaxFileBytes, "a tokenizer"));
-    TRY(check_tokenizer(path, bytes.span(), vocab_size));
-    return static_cast<uint64_t>(bytes.size());
+    VocabularyDesc desc;
+    desc.kind = VocabularyKind::llama2c;
+    desc.path = path;
+    desc.entries = TRY(check_tokenizer(path, bytes.span(), vocab_size));
+    desc.text_bytes = bytes.size();
+    return desc;
 }
 
 } // namespace llmk::llama2c

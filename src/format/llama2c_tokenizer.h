@@ -4,7 +4,7 @@
 // and that many bytes. There is no count: the model's vocab_size says how many.
 #pragma once
 
-#include "llmk/vocabulary.h"
+#include "format/model_desc.h"
 #include "mem/zones.h"
 
 namespace llmk::llama2c {
@@ -23,7 +23,7 @@ Result<Vocabulary> load_vocabulary(Platform& platform, std::string_view path, ui
 /// vocabulary size, then tokenizer.bin. Status::not_found names the three.
 Result<Text<256>> find_tokenizer(Platform& platform, std::string_view model_path, uint64_t vocab_size);
 
-/// Size of a file, and its check as a tokenizer of `vocab_size` entries without keeping anything: for the menu.
-Result<uint64_t> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size);
+/// Checks a file as a tokenizer of `vocab_size` entries (0: any number) and keeps nothing of it: for the menu.
+Result<VocabularyDesc> probe_tokenizer(Platform& platform, std::string_view path, uint64_t vocab_size);
 
 } // namespace llmk::llama2c

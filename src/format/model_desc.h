@@ -4,16 +4,49 @@
 // by src/format, bound to weights by src/model, shown by the menu and `llmk info`. Names are GGUF's where it has them.
 #pragma once
 
+#include "llmk/vocabulary.h"
 #include "mem/vec.h"
 
 namespace llmk {
 
+/// How weights are packed. Rows of tensor_types.cpp.
 enum class TensorType : uint8_t {
     f32,
     /// llama2.c version 2: (rows, cols) int8, then (rows, cols/group) float32 scales, at any byte.
     q8_group,
+    // ggml's. A row is a whole number of blocks; what a block holds is in kernels/djiblas.h.
+    f16,
+    bf16,
+    q8_0,
+    q4_0,
+    q4_1,
+    q5_0,
+    q5_1,
+    q2_k,
+    q3_k,
+    q4_k,
+    q5_k,
+    q6_k,
+    iq4_nl,
+    iq4_xs,
 };
-std::string_view tensor_type_name(TensorType type);
+constexpr size_t kTensorTypes = 16;
+
+struct TensorTypeInfo {
+    TensorType type;
+    std::string_view name;
+    uint32_t ggml_type; ///< GGUF's number; kNoGgmlType where it has none
+    uint32_t block_values;
+    uint32_t block_bytes; ///< 0 for q8_group, whose groups are the file's choice
+};
+constexpr uint32_t kNoGgmlType = 0xffffffffu;
+
+const TensorTypeInfo& tensor_type_info(TensorType type);
+/// Null for what is not computed here.
+const TensorTypeInfo* find_ggml_type(uint32_t number);
+/// The name of any type that ggml has had, computed here or not; empty for numbers past those.
+std::string_view ggml_type_name(uint32_t number);
+inline std::string_view tensor_type_name(TensorType type) { return tensor_type_info(type).name; }
 
 enum class TensorRole : uint8_t {
     token_embd,  ///< (vocab_size, embedding_length)
@@ -28,8 +61,12 @@ enum class TensorRole : uint8_t {
     ffn_gate,    ///< (feed_forward_length, embedding_length)
     ffn_up,      ///< (feed_forward_length, embedding_length)
     ffn_down,    ///< (embedding_length, feed_forward_length)
+    rope_freqs,  ///< (1, head_dim / 2), one a model: divisors of the RoPE frequencies; absent when there are none
 };
+constexpr size_t kTensorRoles = 13;
 std::string_view tensor_role_name(TensorRole role);
+/// True for the roles that there are once a layer.
+constexpr bool is_layer_role(TensorRole role) { return role >= TensorRole::attn_norm && role <= TensorRole::ffn_down; }
 
 struct TensorDesc {
     TensorRole role;
@@ -44,6 +81,37 @@ struct TensorDesc {
 /// How a model was trained to be spoken to, as far as the file tells.
 enum class ModelKind : uint8_t { story, chat };
 constexpr std::string_view model_kind_name(ModelKind kind) { return kind == ModelKind::story ? "story" : "chat"; }
+
+/// Whose rules a vocabulary follows.
+enum class VocabularyKind : uint8_t {
+    none,
+    llama2c, ///< a tokenizer.bin, SentencePiece; without a path it is still to be found beside the model
+    spm,     ///< in a GGUF file, SentencePiece ("llama")
+    bpe,     ///< in a GGUF file, byte-level BPE ("gpt2")
+};
+
+constexpr std::string_view vocabulary_kind_name(VocabularyKind kind)
+{
+    constexpr std::string_view kNames[] = {"none", "llama2.c", "spm", "bpe"};
+    return kNames[static_cast<size_t>(kind)];
+}
+
+/// Where a vocabulary lies and how large it is: enough to plan memory, and to read it later (format/vocabularies.h).
+struct VocabularyDesc {
+    VocabularyKind kind = VocabularyKind::none;
+    Text<256> path; ///< the file that holds it: the model's own, or one beside it
+    uint64_t entries = 0;
+    uint64_t text_bytes = 0;  ///< of all entries; llama2c: the file's size
+    uint64_t merges = 0;      ///< of bpe
+    uint64_t merge_bytes = 0; ///< of all merges
+    uint64_t tokens_at = 0;   ///< offsets in the file of the first elements; 0 when there are none
+    uint64_t scores_at = 0;
+    uint64_t types_at = 0;
+    uint64_t merges_at = 0;
+    Text<32> pre; ///< tokenizer.ggml.pre: how byte-level BPE cuts words; empty when the file does not say
+    SpecialTokens special;
+    TokenizerFlags flags;
+};
 
 struct ModelDesc {
     explicit ModelDesc(Platform& platform) : tensors(platform) {}
@@ -67,12 +135,20 @@ struct ModelDesc {
     float rope_freq_base = 10000.0f;
     float norm_rms_epsilon = 1e-5f;
     bool tied_head = false;
+    uint64_t rope_dimension_count = 0; ///< values of a head that turn; 0 is all
+    float rope_scale_linear = 1.0f;    ///< positions are divided by it
+    Text<32> rope_scaling;             ///< "linear"; empty for none
 
     uint64_t parameters = 0;   ///< weights in all tensors
     uint64_t weight_bytes = 0; ///< of all tensors; what a token's decode reads, but for an untied embedding table
-    Vec<TensorDesc> tensors;   ///< in the file's order
+    Vec<TensorDesc> tensors;   ///< in the order of their offsets; none in a file that is a vocabulary only
+    uint64_t weights_start_bytes = 0; ///< in the file: what stands before need not be in memory; a multiple of 4096
+    /// A tensor that changes the numbers and has no role here: nothing can run this model. Empty when there is none.
+    Text<80> foreign_tensor;
 
-    Text<256> tokenizer_path; ///< the side file that holds the vocabulary
+    VocabularyDesc vocabulary;     ///< the file's own; the one beside it once the loader has found it
+    uint64_t chat_template_at = 0; ///< tokenizer.chat_template in the file
+    uint64_t chat_template_bytes = 0;
 };
 
 /// The part of a path after its last '/' or '\'.

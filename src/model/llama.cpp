@@ -19,9 +19,22 @@ struct Llama {
     Layer* layers;
 };
 
+/// Norms are read as floats; those that a file packs are unpacked once.
+bool is_packed_norm(const TensorDesc& tensor)
+{
+    const bool norm = tensor.role == TensorRole::attn_norm || tensor.role == TensorRole::ffn_norm ||
+                      tensor.role == TensorRole::output_norm;
+    return norm && tensor.type != TensorType::f32;
+}
+
 uint64_t bind_bytes(const ModelDesc& desc)
 {
-    return sizeof(Llama) + desc.block_count * sizeof(Layer) + desc.head_dim / 2 * sizeof(float) + 3 * Arena::kAlignment;
+    uint64_t bytes =
+        sizeof(Llama) + desc.block_count * sizeof(Layer) + desc.head_dim / 2 * sizeof(float) + 3 * Arena::kAlignment;
+    for (const TensorDesc& tensor : desc.tensors) {
+        bytes += is_packed_norm(tensor) ? tensor.cols * sizeof(float) + Arena::kAlignment : 0;
+    }
+    return bytes;
 }
 
 Result<Tensor> require(const Model& model, TensorRole role, uint32_t layer = 0)
@@ -34,6 +47,40 @@ Result<Tensor> require(const Model& model, TensorRole role, uint32_t layer = 0)
     return tensor;
 }
 
+Result<Tensor> require_norm(const Model& model, Arena& weights, TensorRole role, uint32_t layer = 0)
+{
+    Tensor norm = TRY(require(model, role, layer));
+    if (norm.type != TensorType::f32) {
+        auto* const values = TRY(weights.alloc_array<float>(norm.cols));
+        Ops::read_row(values, norm, 0);
+        norm.data = reinterpret_cast<const uint8_t*>(values);
+        norm.type = TensorType::f32;
+    }
+    return norm;
+}
+
+/// What a position is multiplied with, for each pair of a head: base^(-2i / head_dim), less where the file stretches
+/// the context.
+void fill_inverse_frequencies(const Model& model, float* frequencies)
+{
+    const ModelDesc& desc = model.desc;
+    const Tensor factors = model.tensor(TensorRole::rope_freqs);
+    if (factors.data != nullptr) {
+        Ops::read_row(frequencies, factors, 0);
+    }
+    for (uint64_t i = 0; i < desc.head_dim / 2; ++i) {
+        const float exponent = static_cast<float>(2 * i) / static_cast<float>(desc.head_dim);
+        float frequency = 1.0f / math::powf(desc.rope_freq_base, exponent);
+        if (factors.data != nullptr) {
+            frequency /= frequencies[i];
+        }
+        if (desc.rope_scale_linear != 1.0f) {
+            frequency /= desc.rope_scale_linear;
+        }
+        frequencies[i] = frequency;
+    }
+}
+
 Result<void> bind(Model& model, Arena& weights)
 {
     const ModelDesc& desc = model.desc;
@@ -41,25 +88,22 @@ Result<void> bind(Model& model, Arena& weights)
     llama->layers = TRY(weights.alloc_array<Layer>(desc.block_count));
     llama->inverse_frequencies = TRY(weights.alloc_array<float>(desc.head_dim / 2));
     llama->token_embd = TRY(require(model, TensorRole::token_embd));
-    llama->output_norm = TRY(require(model, TensorRole::output_norm));
+    llama->output_norm = TRY(require_norm(model, weights, TensorRole::output_norm));
     llama->output = desc.tied_head ? llama->token_embd : TRY(require(model, TensorRole::output));
     for (uint32_t i = 0; i < desc.block_count; ++i) {
         Layer layer;
-        layer.attn_norm = TRY(require(model, TensorRole::attn_norm, i));
+        layer.attn_norm = TRY(require_norm(model, weights, TensorRole::attn_norm, i));
         layer.attn_q = TRY(require(model, TensorRole::attn_q, i));
         layer.attn_k = TRY(require(model, TensorRole::attn_k, i));
         layer.attn_v = TRY(require(model, TensorRole::attn_v, i));
         layer.attn_output = TRY(require(model, TensorRole::attn_output, i));
-        layer.ffn_norm = TRY(require(model, TensorRole::ffn_norm, i));
+        layer.ffn_norm = TRY(require_norm(model, weights, TensorRole::ffn_norm, i));
         layer.ffn_gate = TRY(require(model, TensorRole::ffn_gate, i));
         layer.ffn_up = TRY(require(model, TensorRole::ffn_up, i));
         layer.ffn_down = TRY(require(model, TensorRole::ffn_down, i));
         llama->layers[i] = layer;
     }
-    for (uint64_t i = 0; i < desc.head_dim / 2; ++i) {
-        const float exponent = static_cast<float>(2 * i) / static_cast<float>(desc.head_dim);
-        llama->inverse_frequencies[i] = 1.0f / math::powf(desc.rope_freq_base, exponent);
-    }
+    fill_inverse_frequencies(model, llama->inverse_frequencies);
     model.bound = llama;
     return success();
 }
@@ -199,7 +243,11 @@ void shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& w
 
 } // namespace
 
-const Architecture kLlama = {
-    .name = "llama", .bind_bytes = bind_bytes, .bind = bind, .forward = forward, .shift_keys = shift_keys};
+const Architecture kLlama = {.name = "llama",
+                             .check = check_llama,
+                             .bind_bytes = bind_bytes,
+                             .bind = bind,
+                             .forward = forward,
+                             .shift_keys = shift_keys};
 
 } // namespace llmk

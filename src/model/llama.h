@@ -11,4 +11,7 @@ namespace llmk {
 
 extern const Architecture kLlama;
 
+/// Architecture::check of it; in llama_check.cpp.
+Result<void> check_llama(const ModelDesc& desc);
+
 } // namespace llmk

@@ -2,7 +2,6 @@
 #include "model/loader.h"
 
 #include "format/formats.h"
-#include "format/llama2c_tokenizer.h"
 
 #include <algorithm>
 
@@ -43,7 +42,7 @@ struct WorkspaceShape {
 /// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's, the prompt's ids.
 uint64_t scratch_bytes(const ModelDesc& desc)
 {
-    return SpmTokenizer::encode_bytes(kMaxPromptBytes) + (kMaxPromptBytes + 2) * sizeof(Token) + desc.vocab_size * 16 +
+    return LoadedTokenizer::encode_bytes(desc.vocabulary, kMaxPromptBytes) + desc.vocab_size * 16 +
            16 * Arena::kAlignment;
 }
 
@@ -100,17 +99,19 @@ uint64_t with_slack(uint64_t usable_bytes) { return aligned(Arena::extent_bytes(
 Result<uint64_t> extra_bytes(const InspectedModel& candidate)
 {
     const Architecture* architecture = TRY(find_architecture(candidate.desc.architecture));
-    return llama2c::vocabulary_bytes(candidate.tokenizer_file_bytes, candidate.desc.vocab_size) +
-           SpmTokenizer::index_bytes(candidate.desc.vocab_size) + architecture->bind_bytes(candidate.desc) +
+    return LoadedTokenizer::bytes(candidate.desc.vocabulary) + architecture->bind_bytes(candidate.desc) +
            4 * Arena::kAlignment;
 }
+
+/// Bytes of the file that are wanted in memory: the weights, and in a llama2.c file what stands around them.
+uint64_t weights_file_bytes(const ModelDesc& desc) { return desc.file_size_bytes - desc.weights_start_bytes; }
 
 /// Cuts the file into ranges that fit the free extents: one when the whole fits, else as many tensors as fit at a time.
 /// Returns how many, 0 when it cannot be done.
 size_t plan_ranges(const ModelDesc& desc, FreeMemory& memory, std::span<RangePlan> ranges)
 {
-    if (memory.take(with_slack(desc.file_size_bytes))) {
-        ranges[0] = {0, desc.file_size_bytes};
+    if (memory.take(with_slack(weights_file_bytes(desc)))) {
+        ranges[0] = {desc.weights_start_bytes, desc.file_size_bytes};
         return 1;
     }
     size_t count = 0;
@@ -177,7 +178,7 @@ Result<void> read_weights(Platform& platform, Arena& weights, Model& model, uint
     const size_t count = memory.take(with_slack(extra)) ? plan_ranges(model.desc, memory, plans) : 0;
     if (count == 0) {
         return fail(Status::out_of_memory, "{}: {} of weights do not fit in the {} that are free", model.desc.path,
-                    human_bytes(model.desc.file_size_bytes), human_bytes(memory.total()));
+                    human_bytes(weights_file_bytes(model.desc)), human_bytes(memory.total()));
     }
     uint64_t total = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -206,10 +207,12 @@ Result<InspectedModel> inspect_model(Platform& platform, std::string_view path, 
 {
     InspectedModel candidate(TRY(describe_model(platform, path)));
     ModelDesc& desc = candidate.desc;
-    TRY(find_architecture(desc.architecture));
-    desc.tokenizer_path =
-        tokenizer.empty() ? TRY(llama2c::find_tokenizer(platform, path, desc.vocab_size)) : Text<256>(tokenizer);
-    candidate.tokenizer_file_bytes = TRY(llama2c::probe_tokenizer(platform, desc.tokenizer_path, desc.vocab_size));
+    auto architecture = find_architecture(desc.architecture);
+    if (!architecture.ok()) {
+        return fail(architecture.error().status, "{}: {}", path, architecture.error().message);
+    }
+    TRY(architecture.value()->check(desc));
+    desc.vocabulary = TRY(find_vocabulary(platform, desc, tokenizer));
     return candidate;
 }
 
@@ -238,7 +241,7 @@ Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context
 {
     MemoryPlan plan = TRY(plan_session(candidate.desc, context));
     plan.weights =
-        Arena::extent_bytes(candidate.desc.file_size_bytes) + Arena::extent_bytes(TRY(extra_bytes(candidate)));
+        Arena::extent_bytes(weights_file_bytes(candidate.desc)) + Arena::extent_bytes(TRY(extra_bytes(candidate)));
     return plan;
 }
 
@@ -280,13 +283,11 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
 {
     Arena& weights = zones[ZoneId::weights];
     const auto load = [&]() -> Result<void> {
-        const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(model.desc.file_size_bytes));
+        const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(weights_file_bytes(model.desc)));
         TRY(read_weights(platform, weights, model, extra, observer));
         TRY(weights.add_extent(platform, extra));
-        const Vocabulary vocabulary =
-            TRY(llama2c::load_vocabulary(platform, model.desc.tokenizer_path, model.desc.vocab_size, weights));
-        TRY(model.spm.build(vocabulary, weights));
-        model.tokenizer = &model.spm;
+        TRY(model.vocabulary.load(platform, model.desc.vocabulary, weights));
+        model.tokenizer = model.vocabulary.get();
         model.architecture = TRY(find_architecture(model.desc.architecture));
         return model.architecture->bind(model, weights);
     };

@@ -8,11 +8,10 @@
 
 namespace llmk {
 
-/// A described model with its side files found and checked: what the menu shows, and what load_model takes.
+/// A described model that its architecture can run, its vocabulary found: what the menu shows and load_weights takes.
 struct InspectedModel {
     explicit InspectedModel(ModelDesc&& description) : desc(std::move(description)) {}
     ModelDesc desc;
-    uint64_t tokenizer_file_bytes = 0;
 };
 
 /// Reads headers and the vocabulary, but no weights. `tokenizer` overrides the search beside the model; may be empty.

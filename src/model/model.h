@@ -7,7 +7,7 @@
 
 #include "cpu/kernels.h"
 #include "format/model_desc.h"
-#include "tokenizer/spm.h"
+#include "model/tokenizers.h"
 
 namespace llmk {
 
@@ -64,6 +64,9 @@ enum class LogitsWanted : uint8_t { none, last, all };
 
 struct Architecture {
     const char* name; ///< as GGUF's general.architecture spells it
+    /// Sees that a description has all that this architecture needs, in the right shapes; the sentence names what does
+    /// not fit. Sizes computed from the description afterwards do not overflow.
+    Result<void> (*check)(const ModelDesc& desc);
     /// Bytes of WEIGHTS that bind() takes beside the tensors.
     uint64_t (*bind_bytes)(const ModelDesc& desc);
     /// Finds its tensors and computes what does not change with the input. Names a tensor that is missing.
@@ -96,8 +99,8 @@ struct Model {
 
     ModelDesc desc;
     const Architecture* architecture = nullptr;
-    SpmTokenizer spm;
-    const Tokenizer* tokenizer = nullptr;
+    LoadedTokenizer vocabulary;
+    const Tokenizer* tokenizer = nullptr; ///< of the vocabulary
     WeightRange ranges[Arena::kMaxExtents];
     size_t range_count = 0;
     void* bound = nullptr; ///< the architecture's own, in WEIGHTS

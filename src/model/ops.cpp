@@ -59,11 +59,128 @@ void read_row_q8(float* out, const Tensor& tensor, uint64_t row)
     }
 }
 
+/// Values that are unpacked at a time: 8 KiB of a firmware's small stack hold four rows of them. A multiple of every
+/// block.
+constexpr size_t kChunk = 512;
+/// Rows and rows of input whose products are one call of gemm_f32.
+constexpr size_t kChunkRows = 4;
+constexpr size_t kChunkBatch = 64;
+
+using DequantizeMember = djiblas::Dequantize KernelSet::*;
+
+/// The rows of a tensor of ggml's blocks.
+struct BlockRows {
+    const uint8_t* data;
+    size_t row_bytes;
+    const TensorTypeInfo& type;
+
+    BlockRows(const Tensor& tensor) : data(tensor.data), type(tensor_type_info(tensor.type))
+    {
+        row_bytes = tensor.cols / type.block_values * type.block_bytes;
+    }
+    /// Where the block starts that holds column `col`, the first of one.
+    const uint8_t* at(size_t row, size_t col) const
+    {
+        return data + row * row_bytes + col / type.block_values * type.block_bytes;
+    }
+};
+
+void gemv_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float* y, const Tensor& weight,
+                 const float* x, size_t first, size_t count)
+{
+    const BlockRows rows(weight);
+    float values[kChunk];
+    for (size_t row = first; row < first + count; ++row) {
+        float sum = 0.0f;
+        for (size_t col = 0; col < weight.cols; col += kChunk) {
+            const size_t n = std::min<size_t>(kChunk, weight.cols - col);
+            dequantize(values, rows.at(row, col), n);
+            sum += kernels.dot_f32(values, x + col, n);
+        }
+        y[row] = sum;
+    }
+}
+
+/// Each weight is unpacked once for the whole batch.
+void gemm_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float* y, size_t y_stride,
+                 const Tensor& weight, const Activation& input, size_t first, size_t count)
+{
+    const BlockRows rows(weight);
+    float values[kChunkRows * kChunk];
+    float products[kChunkRows * kChunkBatch];
+    for (size_t row = first; row < first + count; row += kChunkRows) {
+        const size_t row_count = std::min(kChunkRows, first + count - row);
+        for (size_t col = 0; col < weight.cols; col += kChunk) {
+            const size_t n = std::min<size_t>(kChunk, weight.cols - col);
+            for (size_t r = 0; r < row_count; ++r) {
+                dequantize(values + r * n, rows.at(row + r, col), n);
+            }
+            for (size_t start = 0; start < input.batch; start += kChunkBatch) {
+                const size_t batch = std::min(kChunkBatch, input.batch - start);
+                kernels.gemm_f32(products, kChunkRows, values, input.f32 + start * input.cols + col, input.cols,
+                                 row_count, n, batch);
+                for (size_t b = 0; b < batch; ++b) {
+                    float* const out = y + (start + b) * y_stride + row;
+                    for (size_t r = 0; r < row_count; ++r) {
+                        out[r] = products[b * kChunkRows + r] + (col == 0 ? 0.0f : out[r]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, float* y, size_t y_stride,
+                                                     const Tensor& weight, const Activation& input, size_t first,
+                                                     size_t count)
+{
+    if (input.batch == 1) {
+        gemv_blocks(kernels.*kMember, kernels, y, weight, input.f32, first, count);
+    } else {
+        gemm_blocks(kernels.*kMember, kernels, y, y_stride, weight, input, first, count);
+    }
+}
+
+template <DequantizeMember kMember> void read_row_blocks(float* out, const Tensor& tensor, uint64_t row)
+{
+    (djiblas::kScalar.*kMember)(out, BlockRows(tensor).at(row, 0), tensor.cols);
+}
+
+template <DequantizeMember kMember> constexpr WeightKernel blocks(TensorType type)
+{
+    return {type, rows_blocks<kMember>, read_row_blocks<kMember>};
+}
+
 /// The table of weight types, in the order of TensorType.
-constexpr WeightKernel kWeightKernels[] = {
+constexpr WeightKernel kWeightKernels[kTensorTypes] = {
     {TensorType::f32, rows_f32, read_row_f32},
     {TensorType::q8_group, rows_q8, read_row_q8},
+    blocks<&KernelSet::dequantize_f16>(TensorType::f16),
+    blocks<&KernelSet::dequantize_bf16>(TensorType::bf16),
+    blocks<&KernelSet::dequantize_q8_0>(TensorType::q8_0),
+    blocks<&KernelSet::dequantize_q4_0>(TensorType::q4_0),
+    blocks<&KernelSet::dequantize_q4_1>(TensorType::q4_1),
+    blocks<&KernelSet::dequantize_q5_0>(TensorType::q5_0),
+    blocks<&KernelSet::dequantize_q5_1>(TensorType::q5_1),
+    blocks<&KernelSet::dequantize_q2_k>(TensorType::q2_k),
+    blocks<&KernelSet::dequantize_q3_k>(TensorType::q3_k),
+    blocks<&KernelSet::dequantize_q4_k>(TensorType::q4_k),
+    blocks<&KernelSet::dequantize_q5_k>(TensorType::q5_k),
+    blocks<&KernelSet::dequantize_q6_k>(TensorType::q6_k),
+    blocks<&KernelSet::dequantize_iq4_nl>(TensorType::iq4_nl),
+    blocks<&KernelSet::dequantize_iq4_xs>(TensorType::iq4_xs),
 };
+
+constexpr bool in_order()
+{
+    for (size_t i = 0; i < kTensorTypes; ++i) {
+        if (static_cast<size_t>(kWeightKernels[i].type) != i) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(in_order());
 
 const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[static_cast<size_t>(type)]; }
 

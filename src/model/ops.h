@@ -30,7 +30,7 @@ public:
     /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more.
     void matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const;
 
-    /// Row `row` of a (rows, cols) tensor as float32.
+    /// Row `row` of a (rows, cols) tensor as float32. By the scalar set, whose bits are those of all.
     static void read_row(float* out, const Tensor& tensor, uint64_t row);
 
     /// Runs function(part) for all parts, on all processors.

@@ -49,6 +49,23 @@ Result<void> FileSink::close()
     return m_error ? Result<void>(*m_error) : success();
 }
 
+void report_vocabulary(const ModelDesc& desc, LineSink& out)
+{
+    const VocabularyDesc& vocabulary = desc.vocabulary;
+    out.line("tokenizer: {}", vocabulary.path);
+    out.line("tokenizer_kind: {}", vocabulary_kind_name(vocabulary.kind));
+    out.line("tokens: {}", vocabulary.entries);
+    if (vocabulary.merges != 0) {
+        out.line("merges: {}", vocabulary.merges);
+    }
+    if (vocabulary.pre.size() != 0) {
+        out.line("pre_tokenizer: {}", vocabulary.pre);
+    }
+    if (desc.chat_template_bytes != 0) {
+        out.line("chat_template_bytes: {}", desc.chat_template_bytes);
+    }
+}
+
 void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
 {
     out.line("file: {}", desc.path);
@@ -74,7 +91,7 @@ void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
     if (desc.group_size != 0) {
         out.line("group_size: {}", desc.group_size);
     }
-    out.line("tokenizer: {}", desc.tokenizer_path);
+    report_vocabulary(desc, out);
     out.line("memory_bytes: {} (weights {}, kv {} for {} positions, activations {}, scratch {})", plan.total(),
              plan.weights, plan.kv, plan.context, plan.acts, plan.scratch);
 }

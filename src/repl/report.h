@@ -45,6 +45,7 @@ private:
 inline constexpr std::string_view kLogPath = "llmk-log.txt";
 inline constexpr std::string_view kDumpPath = "llmk-dump.txt";
 
+void report_vocabulary(const ModelDesc& desc, LineSink& out);
 void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out);
 void report_cpu(Engine& engine, LineSink& out);
 void report_kernels(Engine& engine, LineSink& out);

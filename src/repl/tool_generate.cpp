@@ -105,7 +105,17 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     }
     const size_t room = tokenizer.max_tokens(text.size());
     const std::span<Token> buffer{TRY(session.scratch().alloc_array<Token>(room)), room};
-    const auto prompt = buffer.first(TRY(tokenizer.encode(text, BosRule::add, buffer, session.scratch())));
+    size_t length = TRY(tokenizer.encode(text, BosRule::add, buffer, session.scratch()));
+    if (length == 0) { // something must stand in front of the first token
+        if (tokenizer.bos() == kNoToken) {
+            return fail(Status::invalid_argument,
+                        "-p: the prompt is empty, and this vocabulary has no BOS to begin with");
+        }
+        buffer[length++] = tokenizer.bos();
+    }
+    const auto prompt = buffer.first(length);
+    // run.c stops at BOS only, and so do texts with its vocabularies.
+    const bool stops_at_ends = engine.model().desc.vocabulary.kind != VocabularyKind::llama2c;
 
     size_t steps = static_cast<size_t>(args.count.value_or(256));
     if (steps == 0 || steps > session.context()) {
@@ -129,7 +139,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     for (size_t position = fed; position <= steps && fed == prompt.size() && !interrupted(tool); ++position) {
         const Token next = TRY(sample(args.sampler, {session.logits(), session.tokens(), session.tokens().subspan(fed)},
                                       session.kernels(), random, session.scratch()));
-        if (next == tokenizer.bos()) {
+        if (next == tokenizer.bos() || (stops_at_ends && tokenizer.is_end(next))) {
             break;
         }
         printer.next(token, next);

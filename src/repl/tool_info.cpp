@@ -31,18 +31,41 @@ Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::st
     return result;
 }
 
+namespace {
+
+class ConsoleSink final : public LineSink {
+public:
+    explicit ConsoleSink(Platform& console) : m_console(console) {}
+    using LineSink::line;
+    void line(std::string_view text) override { m_console.console_write(Text<480>("{}\n", text)); }
+
+private:
+    Platform& m_console;
+};
+
+/// A GGUF file without tensors, of whatever architecture.
+Result<void> report_vocabulary_only(Platform& platform, ModelDesc& desc, std::string_view tokenizer)
+{
+    ConsoleSink out(platform);
+    desc.vocabulary = TRY(find_vocabulary(platform, desc, tokenizer));
+    out.line("file: {}", desc.path);
+    out.line("format: {}, a vocabulary only", desc.format);
+    out.line("architecture: {}", desc.architecture);
+    out.line("file_size_bytes: {}", desc.file_size_bytes);
+    report_vocabulary(desc, out);
+    return success();
+}
+
+} // namespace
+
 Result<void> tool_info(Platform& platform, const ToolArgs& args)
 {
+    ModelDesc desc = TRY(describe_model(platform, args.model));
+    if (desc.tensors.empty()) {
+        return report_vocabulary_only(platform, desc, args.tokenizer);
+    }
     const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
     const MemoryPlan plan = TRY(plan_memory(candidate, args.context));
-    class ConsoleSink final : public LineSink {
-    public:
-        explicit ConsoleSink(Platform& console) : m_console(console) {}
-        void line(std::string_view text) override { m_console.console_write(Text<480>("{}\n", text)); }
-
-    private:
-        Platform& m_console;
-    };
     ConsoleSink out(platform);
     report_model(candidate.desc, plan, out);
     return success();

@@ -58,11 +58,22 @@ uint64_t index_slots(uint64_t vocab_size) { return std::bit_ceil(vocab_size * 2 
 
 uint64_t SpmTokenizer::index_bytes(uint64_t vocab_size)
 {
-    return index_slots(vocab_size) * sizeof(uint32_t) + Arena::kAlignment;
+    return index_slots(vocab_size) * sizeof(uint32_t) + Arena::kAlignment + SpecialIndex::index_bytes(vocab_size);
+}
+
+bool SpmTokenizer::is_control(Token token) const
+{
+    if (token >= m_vocabulary.entries.size()) {
+        return false;
+    }
+    return m_vocabulary.types.empty() ? token <= kEos : is_structure(effective_type(m_vocabulary, token));
 }
 
 int SpmTokenizer::byte_value(Token token) const
 {
+    if (!m_vocabulary.types.empty() && m_vocabulary.type(token) != TokenType::byte) {
+        return -1;
+    }
     const auto text = m_vocabulary.entry_text(token);
     if (text.size() != 6 || head(text, 3) != "<0x" || text[5] != '>') {
         return -1;
@@ -72,33 +83,53 @@ int SpmTokenizer::byte_value(Token token) const
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+void SpmTokenizer::add_to_index(Token token)
+{
+    uint32_t slot = hash(m_vocabulary.entry_text(token)) & m_index_mask;
+    while (m_index[slot] != kNone && m_vocabulary.entry_text(m_index[slot]) != m_vocabulary.entry_text(token)) {
+        slot = (slot + 1) & m_index_mask;
+    }
+    if (m_index[slot] == kNone) { // of equal pieces the first counts
+        m_index[slot] = token;
+    }
+}
+
 Result<void> SpmTokenizer::build(const Vocabulary& vocabulary, Arena& arena)
 {
+    const size_t size = vocabulary.entries.size();
+    if (!vocabulary.types.empty() && vocabulary.types.size() != size) {
+        return fail(Status::bad_format, "the vocabulary has {} tokens, but {} token types", size,
+                    vocabulary.types.size());
+    }
     m_vocabulary = vocabulary;
-    const uint64_t slots = index_slots(vocabulary.entries.size());
+    const auto said = [&](std::optional<uint32_t> id, Token otherwise) { return id && *id < size ? *id : otherwise; };
+    m_unknown = said(vocabulary.special.unk, kUnknown);
+    m_bos = said(vocabulary.special.bos, kBos);
+    m_eos = said(vocabulary.special.eos, kEos);
+    m_add_bos = vocabulary.flags.add_bos.value_or(true);
+    m_add_eos = vocabulary.flags.add_eos.value_or(false);
+    m_add_blank = vocabulary.flags.add_space_prefix.value_or(true);
+    TRY(m_special.build(vocabulary, arena));
+    m_ends.build(vocabulary);
+    const uint64_t slots = index_slots(size);
     m_index = TRY(arena.alloc_array<uint32_t>(slots));
     m_index_mask = static_cast<uint32_t>(slots - 1);
     std::fill_n(m_index, slots, kNone);
     for (int byte = 0; byte < 256; ++byte) {
         m_bytes[byte] = static_cast<char>(byte);
-        m_byte_tokens[byte] = kUnknown;
+        m_byte_tokens[byte] = m_unknown;
     }
-    for (Token token = 0; token < vocabulary.entries.size(); ++token) {
+    for (Token token = 0; token < size; ++token) {
         const int byte = byte_value(token);
-        // Control tokens and byte tokens are no text: a person who types "<s>" means these three letters.
+        const TokenType type = m_vocabulary.type(token);
         if (byte >= 0) {
             m_byte_tokens[byte] = token;
             continue;
         }
-        if (token <= kEos || vocabulary.entries[token].length == 0) {
-            continue;
-        }
-        uint32_t slot = hash(m_vocabulary.entry_text(token)) & m_index_mask;
-        while (m_index[slot] != kNone && m_vocabulary.entry_text(m_index[slot]) != m_vocabulary.entry_text(token)) {
-            slot = (slot + 1) & m_index_mask;
-        }
-        if (m_index[slot] == kNone) { // of equal pieces the first counts
-            m_index[slot] = token;
+        // Control tokens and byte tokens are no text: a person who types "<s>" means these three letters.
+        if (!is_control(token) && type != TokenType::unused && type != TokenType::byte &&
+            vocabulary.entries[token].length != 0) {
+            add_to_index(token);
         }
     }
     return success();
@@ -121,25 +152,46 @@ uint64_t SpmTokenizer::encode_bytes(uint64_t text_bytes)
     return n + n * sizeof(Symbol) + 3 * n * sizeof(Candidate) + 3 * Arena::kAlignment;
 }
 
-Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::span<Token> out, Arena& scratch) const
+Result<size_t> SpmTokenizer::encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+                                         Arena& scratch) const
 {
     LLMK_ASSERT(out.size() >= max_tokens(text.size()));
-    size_t count = 0;
-    if (bos == BosRule::add) {
-        out[count++] = kBos;
-    }
-    if (text.empty()) {
-        return count;
-    }
     if (text.size() >= kNobody / 4) {
         return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
                     kNobody / 4);
     }
+    size_t count = 0;
+    if (bos == BosRule::add && m_add_bos) {
+        out[count++] = m_bos;
+    }
+    bool at_start = true; // of the text, or behind a special token: there SentencePiece starts anew
+    for (size_t at = 0; at < text.size();) {
+        const SpecialIndex::Match match = m_special.find(text, at, special);
+        if (match.begin > at) {
+            TRY(encode_fragment(head(tail(text, at), match.begin - at), m_add_blank && at_start, out, count, scratch));
+            at_start = false;
+        }
+        if (match.token != kNoToken) {
+            out[count++] = match.token;
+            at_start = true;
+        }
+        at = match.end;
+    }
+    if (bos == BosRule::add && m_add_eos) {
+        out[count++] = m_eos;
+    }
+    return count;
+}
+
+Result<void> SpmTokenizer::encode_fragment(std::string_view text, bool blank_in_front, std::span<Token> out,
+                                           size_t& count, Arena& scratch) const
+{
     const ArenaScope scope(scratch);
-    const size_t length = text.size() + 1;
+    const size_t blank = blank_in_front ? 1 : 0; // SentencePiece's dummy prefix
+    const size_t length = text.size() + blank;
     char* const chars = TRY(scratch.alloc_array<char>(length));
-    chars[0] = ' '; // SentencePiece's dummy prefix
-    __builtin_memcpy(chars + 1, text.data(), text.size());
+    chars[0] = ' ';
+    __builtin_memcpy(chars + blank, text.data(), text.size());
     Symbol* const symbols = TRY(scratch.alloc_array<Symbol>(length));
     Candidate* const heap = TRY(scratch.alloc_array<Candidate>(3 * length));
 
@@ -198,7 +250,7 @@ Result<size_t> SpmTokenizer::encode(std::string_view text, BosRule bos, std::spa
             out[count++] = m_byte_tokens[static_cast<uint8_t>(byte)];
         }
     }
-    return count;
+    return success();
 }
 
 std::string_view SpmTokenizer::piece(Token previous, Token token) const
@@ -210,11 +262,19 @@ std::string_view SpmTokenizer::piece(Token previous, Token token) const
     if (byte >= 0) {
         return {m_bytes + byte, 1};
     }
+    if (!m_vocabulary.types.empty() && is_control(token)) {
+        return {};
+    }
     auto text = m_vocabulary.entry_text(token);
-    if (previous == kBos && !text.empty() && text[0] == ' ') {
+    if (m_add_blank && previous == m_bos && !text.empty() && text[0] == ' ') {
         text.remove_prefix(1);
     }
     return text;
+}
+
+std::string_view SpmTokenizer::name(Token token) const
+{
+    return token < m_vocabulary.entries.size() ? m_vocabulary.entry_text(token) : std::string_view();
 }
 
 } // namespace llmk

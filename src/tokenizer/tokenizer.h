@@ -8,31 +8,54 @@
 namespace llmk {
 
 using Token = uint32_t;
+/// No token: past every vocabulary.
+constexpr Token kNoToken = 0xffffffffu;
 
+/// Whether encode() puts around a text what the file wants there (BOS in front, with some files EOS behind).
 enum class BosRule : uint8_t { add, omit };
+
+/// What "<|im_end|>" is in a text: the letters, as when a person types them, or the token, as in a template. Added
+/// tokens that are no structure (runs of blanks, say: TokenType::user_defined) are found in both.
+enum class SpecialText : uint8_t { plain, parse };
 
 class Tokenizer {
 public:
     virtual uint32_t vocab_size() const = 0;
+    /// kNoToken when the vocabulary has none.
     virtual Token bos() const = 0;
     virtual Token eos() const = 0;
+    /// True for every token that ends an answer: EOS, end of turn, end of message, and their like by name.
+    virtual bool is_end(Token token) const = 0;
+    /// True for tokens that are structure, no text, and not to be printed.
+    virtual bool is_control(Token token) const = 0;
 
     /// Ids that encode() writes at most for a text of this many bytes.
     virtual uint64_t max_tokens(uint64_t text_bytes) const = 0;
     /// Bytes of scratch that encode() takes for a text of this many bytes.
     virtual uint64_t scratch_bytes(uint64_t text_bytes) const = 0;
     /// Writes the ids of `text` to `out`, which has room for max_tokens(text.size()), and returns how many. Working
-    /// memory comes from `scratch` and goes back. Fails only when that is full.
-    virtual Result<size_t> encode(std::string_view text, BosRule bos, std::span<Token> out, Arena& scratch) const = 0;
+    /// memory comes from `scratch` and goes back. Fails only when that is full, or at texts past 512 MiB.
+    Result<size_t> encode(std::string_view text, BosRule bos, std::span<Token> out, Arena& scratch,
+                          SpecialText special = SpecialText::plain) const
+    {
+        return encode_text(text, bos, special, out, scratch);
+    }
 
-    /// The bytes a token stands for; possibly part of a character. `previous` matters where a leading blank is an
-    /// artefact of the start (after BOS). Empty for ids past the vocabulary.
+    /// The bytes of text a token stands for; possibly part of a character. Empty for control tokens (but for
+    /// llama2.c's, which are not marked) and for ids past the vocabulary. `previous` matters where a leading blank is
+    /// an artefact of the start (after BOS).
     virtual std::string_view piece(Token previous, Token token) const = 0;
+    /// What the file calls a token, control tokens included, for lists of ids. Empty past the vocabulary.
+    virtual std::string_view name(Token token) const = 0;
     /// True for the tokens that stand for one raw byte ("<0x0A>").
     virtual bool is_byte(Token token) const = 0;
 
 protected:
     ~Tokenizer() = default;
+
+private:
+    virtual Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+                                       Arena& scratch) const = 0;
 };
 
 } // namespace llmk

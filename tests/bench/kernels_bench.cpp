@@ -113,6 +113,31 @@ void swiglu(benchmark::State& state, const KernelSet& set)
     set_rate(state, "values/s", static_cast<double>(n));
 }
 
+using Dequantize = llmk::djiblas::Dequantize;
+
+/// A row of a packed matrix, in the first-level cache with its values.
+void dequantize(benchmark::State& state, Dequantize kernel, llmk::djiblas::BlockShape block)
+{
+    const size_t n = argument(state, 0);
+    const std::vector<uint8_t> packed(n / block.values * block.bytes, 0x35); // scales of 0.32
+    std::vector<float> out(n);
+    for (auto _ : state) {
+        kernel(out.data(), packed.data(), n);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "values/s", static_cast<double>(n));
+}
+
+/// Only kernels of the set's own.
+void register_dequantize(const char* type, const KernelSet& set, Dequantize KernelSet::*kernel,
+                         llmk::djiblas::BlockShape block)
+{
+    if (set.*kernel != nullptr) {
+        const std::string name = std::string("dequantize_") + type + "/" + set.name;
+        benchmark::RegisterBenchmark(name.c_str(), dequantize, set.*kernel, block)->Args({2048});
+    }
+}
+
 /// No static registration elsewhere in this project: here it is the benchmark library's own way.
 const bool kRegistered = [] {
     const llmk::CpuFeatures cpu = llmk::detect_cpu();
@@ -134,6 +159,12 @@ const bool kRegistered = [] {
             ->Args({5632, 2048, 64, 64});
         benchmark::RegisterBenchmark(("attention" + name).c_str(), attention, *set)->Args({256, 48})->Args({2048, 64});
         benchmark::RegisterBenchmark(("swiglu" + name).c_str(), swiglu, *set)->Args({2048});
+        register_dequantize("f16", *set, &KernelSet::dequantize_f16, llmk::djiblas::kBlockF16);
+        register_dequantize("q8_0", *set, &KernelSet::dequantize_q8_0, llmk::djiblas::kBlockQ80);
+        register_dequantize("q4_0", *set, &KernelSet::dequantize_q4_0, llmk::djiblas::kBlockQ40);
+        register_dequantize("q4_k", *set, &KernelSet::dequantize_q4_k, llmk::djiblas::kBlockQ4K);
+        register_dequantize("q6_k", *set, &KernelSet::dequantize_q6_k, llmk::djiblas::kBlockQ6K);
+        register_dequantize("iq4_xs", *set, &KernelSet::dequantize_iq4_xs, llmk::djiblas::kBlockIq4Xs);
     }
     return true;
 }();

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support import (
     ASSET_REFERENCES,
+    GGUF_REFERENCES,
     TINY_MODELS,
     Reference,
     Tool,
@@ -61,7 +62,7 @@ def test_tiny_models(name: str, kernels: str, llmk: Tool, tmp_path: Path) -> Non
     assert logit_difference(llmk, expected, kernels, tmp_path, "--decode") <= TOLERANCE_TINY
 
 
-@pytest.mark.parametrize("name", sorted(ASSET_REFERENCES))
+@pytest.mark.parametrize("name", sorted(ASSET_REFERENCES | GGUF_REFERENCES))
 def test_real_models(name: str, kernels: str, llmk: Tool, tmp_path: Path) -> None:
     expected = asset_reference(name)
     ids = greedy_ids(llmk, expected, kernels)

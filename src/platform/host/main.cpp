@@ -3,7 +3,6 @@
 // `llmk`, the host tool: the same sources as the EFI binary behind a command line. Results go to standard output,
 // everything else to standard error; a failure is one line there and exit code 1.
 #include "boot/app.h"
-#include "format/llama2c_tokenizer.h"
 #include "platform/host/host_platform.h"
 #include "repl/tools.h"
 
@@ -69,26 +68,24 @@ Result<void> check_kernels(std::string_view name)
 Result<void> run_tokens(Platform& platform, const ToolArgs& args)
 {
     TRY(check_kernels(args.kernels));
-    uint64_t vocab_size = 0;
-    Text<256> path(args.tokenizer);
-    if (!args.model.empty()) {
-        const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
-        vocab_size = candidate.desc.vocab_size;
-        path = candidate.desc.tokenizer_path;
-    } else if (args.tokenizer.empty()) {
+    if (args.model.empty() && args.tokenizer.empty()) {
         return fail(Status::invalid_argument, "-m FILE or --tokenizer FILE is needed");
     }
+    // A vocabulary needs no weights and no architecture: files with nothing else will do.
+    VocabularyDesc desc;
+    if (args.model.empty()) {
+        desc = TRY(describe_vocabulary(platform, args.tokenizer, 0));
+    } else {
+        const ModelDesc model = TRY(describe_model(platform, args.model));
+        desc = TRY(find_vocabulary(platform, model, args.tokenizer));
+    }
     const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
-    SpmTokenizer tokenizer;
+    LoadedTokenizer tokenizer;
     Arena arena;
     const auto load = [&]() -> Result<void> {
-        const uint64_t bytes = TRY(llama2c::probe_tokenizer(platform, path, vocab_size));
-        // An entry has eight bytes before its text: no file holds more of them than this.
-        const uint64_t entries = vocab_size == 0 ? bytes / 8 + 1 : vocab_size;
-        TRY(arena.add_extent(platform, llama2c::vocabulary_bytes(bytes, entries) + SpmTokenizer::index_bytes(entries)));
-        const Vocabulary vocabulary = TRY(llama2c::load_vocabulary(platform, path, vocab_size, arena));
-        TRY(tokenizer.build(vocabulary, arena));
-        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add);
+        TRY(arena.add_extent(platform, LoadedTokenizer::bytes(desc)));
+        TRY(tokenizer.load(platform, desc, arena));
+        return tool_tokens(platform, *tokenizer.get(), text, args.no_bos ? BosRule::omit : BosRule::add);
     };
     auto result = load();
     arena.release(platform);

@@ -115,7 +115,7 @@ TEST(Llama2cTokenizer, ProbeKeepsNothing)
     FakePlatform platform;
     const auto file = tokenizer_file(tiny_vocabulary(290));
     platform.add_file("t.bin", file);
-    EXPECT_EQ(llama2c::probe_tokenizer(platform, "t.bin", 290).value(), file.size());
+    EXPECT_EQ(llama2c::probe_tokenizer(platform, "t.bin", 290).value().text_bytes, file.size());
     EXPECT_FALSE(llama2c::probe_tokenizer(platform, "t.bin", 300).ok());
     platform.add_file("empty.bin", "");
     EXPECT_EQ(llama2c::probe_tokenizer(platform, "empty.bin", 300).error().status, Status::bad_format);

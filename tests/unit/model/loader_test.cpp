@@ -133,8 +133,8 @@ TEST(Inspect, FindsAndChecksTheVocabulary)
     ASSERT_TRUE(given.ok());
     platform.add_file("tok290.bin", right);
     const InspectedModel found = inspect_model(platform, "x.bin", {}).take();
-    EXPECT_EQ(found.desc.tokenizer_path.view(), "tok290.bin");
-    EXPECT_EQ(found.tokenizer_file_bytes, right.size());
+    EXPECT_EQ(found.desc.vocabulary.path.view(), "tok290.bin");
+    EXPECT_EQ(found.desc.vocabulary.text_bytes, right.size());
 }
 
 /// Logits of a few tokens, of a model loaded into these extents.

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//
+// llama.cpp's tokenizer vectors: every text of every vocabulary that is in the assets folder, to the id.
+#include "tokenizer/spm.h"
+#include "unit/tokenizer/real_vocabulary.h"
+
+#include <gtest/gtest.h>
+
+namespace llmk {
+namespace {
+
+std::string vector_file(const std::string& name, const char* suffix)
+{
+    return "gguf/vocab/ggml-vocab-" + name + ".gguf" + suffix;
+}
+
+template <class T> void check_vectors(const std::string& name, OwnedVocabulary vocabulary)
+{
+    const auto vectors =
+        read_vectors(asset(vector_file(name, ".inp")).value(), asset(vector_file(name, ".out")).value());
+    ASSERT_EQ(vectors.size(), 47u);
+    Loaded<T> loaded(std::move(vocabulary));
+    size_t passed = 0;
+    for (const TokenizerVector& vector : vectors) {
+        const auto tokens = loaded.encode(vector.text);
+        EXPECT_EQ(tokens, vector.tokens) << name << " \"" << vector.text << '"';
+        passed += tokens == vector.tokens ? 1 : 0;
+    }
+    EXPECT_EQ(passed, 47u) << name;
+}
+
+class GgufVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufVectors, AllOfThem)
+{
+    const auto file = asset(vector_file(GetParam(), ""));
+    if (!file) {
+        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+    }
+    OwnedVocabulary vocabulary = read_gguf_vocabulary(*file);
+    if (vocabulary.model == "llama") {
+        check_vectors<SpmTokenizer>(GetParam(), std::move(vocabulary));
+    } else {
+        check_vectors<BpeTokenizer>(GetParam(), std::move(vocabulary));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Vocabularies, GgufVectors,
+                         testing::Values("gpt-2", "falcon", "mpt", "deepseek-coder", "llama-spm"));
+
+TEST(Vectors, Llama3FromItsRanks)
+{
+    const auto file = asset("tokenizers/llama3_tokenizer.model");
+    if (!file) {
+        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+    }
+    OwnedVocabulary vocabulary = read_tiktoken(*file);
+    vocabulary.pre = "llama-bpe";
+    check_vectors<BpeTokenizer>("llama-bpe", std::move(vocabulary));
+}
+
+TEST(Vectors, Llama3FromItsMerges)
+{
+    const auto json = asset("tokenizers/llama3.2_encoder.json");
+    if (!json) {
+        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+    }
+    OwnedVocabulary vocabulary = read_encoder(*json, asset("tokenizers/llama3.2_vocab.bpe").value());
+    vocabulary.pre = "llama3";
+    check_vectors<BpeTokenizer>("llama-bpe", std::move(vocabulary));
+}
+
+TEST(Vectors, Qwen2FromItsRanks)
+{
+    const auto file = asset("tokenizers/qwen.tiktoken");
+    if (!file) {
+        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+    }
+    OwnedVocabulary vocabulary = read_tiktoken(*file);
+    vocabulary.pre = "qwen2";
+    check_vectors<BpeTokenizer>("qwen2", std::move(vocabulary));
+}
+
+TEST(Vectors, Gpt2FromItsOwnFiles)
+{
+    const auto json = asset("tokenizers/gpt2_encoder.json");
+    if (!json) {
+        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+    }
+    OwnedVocabulary vocabulary = read_encoder(*json, asset("tokenizers/gpt2_vocab.bpe").value());
+    vocabulary.pre = "gpt-2";
+    check_vectors<BpeTokenizer>("gpt-2", std::move(vocabulary));
+}
+
+} // namespace
+} // namespace llmk
