@@ -18,7 +18,7 @@ TOLERANCE_INT8 = 2e-2
 INT8_IDS = 150
 BOOT_LIMIT_S = 240.0
 
-MODELS = ("stories260K", "stories260K_v1", "babyllama", "stories260K_int8", "babyllama_int8")
+MODELS = ("stories260K", "stories260K_v1", "stories260K_gguf", "babyllama", "stories260K_int8", "babyllama_int8")
 PROMPTED = "stories260K_prompt"
 
 
