@@ -138,6 +138,29 @@ TEST(Session, DropTurnsKeysBack)
     }
 }
 
+/// Where positions are absolute, keys cannot be turned: what is left is run again, and all of it is as of a fresh run.
+TEST(Session, DropRunsTheRestAgainWherePositionsAreAbsolute)
+{
+    const auto tokens = some_tokens(60, 8);
+    for (const auto& [from, count] : {std::pair(size_t{0}, size_t{10}), std::pair(size_t{5}, size_t{30})}) {
+        TinyEngine tiny;
+        Architecture absolute = *tiny.engine->model().architecture;
+        absolute.shift_keys = nullptr;
+        tiny.engine->model().architecture = &absolute;
+        ASSERT_TRUE(tiny.session().prefill(tokens, {}).ok());
+        tiny.session().drop(from, count);
+        auto left = tokens;
+        left.erase(left.begin() + static_cast<ptrdiff_t>(from), left.begin() + static_cast<ptrdiff_t>(from + count));
+        EXPECT_EQ(tiny.tokens(), left);
+        TinyEngine fresh;
+        ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
+        EXPECT_LT(largest_difference(tiny.logits(), fresh.logits()), 1e-5f);
+        ASSERT_TRUE(tiny.session().decode(9).ok());
+        ASSERT_TRUE(fresh.session().decode(9).ok());
+        EXPECT_LT(largest_difference(tiny.logits(), fresh.logits()), 1e-5f);
+    }
+}
+
 TEST(Session, DropAndDropAgainStaysExact)
 {
     TinyEngine tiny;
