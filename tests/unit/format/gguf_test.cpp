@@ -3,6 +3,7 @@
 // GGUF: what is read out of well-formed files, and the sentence for each way of being wrong.
 #include "format/gguf.h"
 
+#include "fake/described.h"
 #include "fake/gguf_file.h"
 
 #include <gtest/gtest.h>
@@ -15,27 +16,11 @@ namespace {
 
 constexpr const char* kPath = "m.gguf";
 
-struct Outcome {
-    Status status = Status::ok;
-    std::string message;
-};
-
-Outcome outcome_of(const std::string& file)
-{
-    FakePlatform platform;
-    platform.add_file(kPath, file);
-    auto desc = describe_model(platform, kPath);
-    EXPECT_EQ(platform.open_files(), 0u);
-    return desc.ok() ? Outcome() : Outcome{desc.error().status, std::string(desc.error().message.view())};
-}
+Outcome outcome_of(const std::string& file) { return llmk::outcome_of(kPath, file); }
 
 void expect_refused(const std::string& file, std::string_view words, Status status = Status::bad_format)
 {
-    const Outcome outcome = outcome_of(file);
-    EXPECT_EQ(outcome.status, status) << words << ": " << outcome.message;
-    EXPECT_NE(outcome.message.find(kPath), std::string::npos) << outcome.message;
-    EXPECT_NE(outcome.message.find(words), std::string::npos) << outcome.message << " lacks " << words;
-    EXPECT_EQ(outcome.message.find('\n'), std::string::npos);
+    llmk::expect_refused(kPath, file, words, status);
 }
 
 TEST(Gguf, HoldsWhatTheFileSays)

@@ -3,6 +3,7 @@
 // Vocabularies in GGUF files: what is read, and the sentence for each way of being wrong.
 #include "format/gguf_vocabulary.h"
 
+#include "fake/described.h"
 #include "fake/gguf_file.h"
 #include "format/vocabularies.h"
 
@@ -13,27 +14,9 @@ namespace {
 
 constexpr const char* kPath = "m.gguf";
 
-struct Outcome {
-    Status status = Status::ok;
-    std::string message;
-};
-
-Outcome outcome_of(const std::string& file)
-{
-    FakePlatform platform;
-    platform.add_file(kPath, file);
-    auto desc = describe_model(platform, kPath);
-    EXPECT_EQ(platform.open_files(), 0u);
-    return desc.ok() ? Outcome() : Outcome{desc.error().status, std::string(desc.error().message.view())};
-}
-
 void expect_refused(const std::string& file, std::string_view words, Status status = Status::bad_format)
 {
-    const Outcome outcome = outcome_of(file);
-    EXPECT_EQ(outcome.status, status) << words << ": " << outcome.message;
-    EXPECT_NE(outcome.message.find(kPath), std::string::npos) << outcome.message;
-    EXPECT_NE(outcome.message.find(words), std::string::npos) << outcome.message << " lacks " << words;
-    EXPECT_EQ(outcome.message.find('\n'), std::string::npos);
+    llmk::expect_refused(kPath, file, words, status);
 }
 
 TEST(GgufVocabulary, WrongOnes)

@@ -3,6 +3,7 @@
 // llama2.c model files of the three versions: what a right one says, and the sentence each wrong field gets.
 #include "format/llama2c.h"
 
+#include "fake/described.h"
 #include "fake/tiny_model.h"
 
 #include <gtest/gtest.h>
@@ -15,28 +16,11 @@ namespace {
 
 constexpr const char* kPath = "models/x.bin";
 
-struct Outcome {
-    Status status = Status::ok;
-    std::string message;
-};
+Outcome outcome_of(const std::string& file) { return llmk::outcome_of(kPath, file); }
 
-Outcome outcome_of(const std::string& file)
+void expect_refused(const std::string& file, std::string_view words, Status status = Status::bad_format)
 {
-    FakePlatform platform;
-    platform.add_file(kPath, file);
-    const auto desc = describe_model(platform, kPath);
-    EXPECT_EQ(platform.open_files(), 0u);
-    return desc.ok() ? Outcome() : Outcome{desc.error().status, std::string(desc.error().message.view())};
-}
-
-/// A wrong file gets one sentence that names it and says what is wrong.
-void expect_refused(const std::string& file, std::string_view word)
-{
-    const auto outcome = outcome_of(file);
-    EXPECT_NE(outcome.status, Status::ok) << word;
-    EXPECT_NE(outcome.message.find(kPath), std::string::npos) << outcome.message;
-    EXPECT_NE(outcome.message.find(word), std::string::npos) << outcome.message << ", expected: " << word;
-    EXPECT_EQ(outcome.message.find('\n'), std::string::npos);
+    llmk::expect_refused(kPath, file, words, status);
 }
 
 /// All that versions and heads can be.
@@ -228,8 +212,7 @@ TEST(Llama2c, VersionAndFlags)
     for (const int32_t version : {0, 3, -1, INT32_MAX}) {
         std::string bad = good;
         patch_i32(bad, 4, version);
-        expect_refused(bad, "version " + std::to_string(version));
-        EXPECT_EQ(outcome_of(bad).status, Status::unsupported);
+        expect_refused(bad, "version " + std::to_string(version), Status::unsupported);
     }
     std::string bad = good;
     bad[36] = 2;
@@ -256,8 +239,7 @@ TEST(Formats, EmptyMissingFolderAndGguf)
     expect_refused("short", "");
     std::string gguf = "GGUF";
     gguf.resize(4096, '\0');
-    expect_refused(gguf, "GGUF");
-    EXPECT_EQ(outcome_of(gguf).status, Status::unsupported);
+    expect_refused(gguf, "GGUF", Status::unsupported);
     FakePlatform platform;
     platform.add_directory("folder.bin");
     EXPECT_FALSE(describe_model(platform, "folder.bin").ok());
