@@ -91,6 +91,14 @@ void read_version(CpuFeatures& cpu, uint32_t signature)
     }
 }
 
+/// Hypervisors sign leaf 0x40000000, which lies outside the ranges that cpuid() knows; asked only when one is there.
+bool is_tcg()
+{
+    Registers r = {};
+    __cpuid(0x40000000u, r.a, r.b, r.c, r.d);
+    return r.b == 0x54474354u && r.c == 0x43544743u && r.d == 0x47435447u; // "TCGTCGTCGTCG"
+}
+
 } // namespace
 
 CpuFeatures detect_cpu()
@@ -109,6 +117,7 @@ CpuFeatures detect_cpu()
     cpu.avx = bit(basic.c, kAvxBit);
     cpu.f16c = bit(basic.c, 29);
     cpu.hypervisor = bit(basic.c, 31);
+    cpu.emulated = cpu.hypervisor && is_tcg();
 
     const Registers extended = cpuid(7);
     cpu.avx2 = bit(extended.b, 5);

@@ -18,6 +18,7 @@ struct CpuFeatures {
     bool avx_enabled = false; ///< XCR0 has x87, SSE and YMM state
     bool avx = false, avx2 = false, fma = false, f16c = false, avx512f = false;
     bool hypervisor = false;
+    bool emulated = false; ///< QEMU's TCG, by its signature: every instruction is translated
     uint64_t xcr0 = 0;
 };
 

@@ -42,7 +42,8 @@ constexpr size_t kCalibrationCols = 288;
 /// Runs each usable set once untimed (an emulator translates then), then takes the best of three, and picks the fastest
 /// for products and for attention. A set that needs more than baseline x86-64 must be faster than the best of the
 /// baseline sets by a quarter: where vectors really are wider it is by far, while an emulator's FMA comes out anywhere
-/// around SSE2's speed, depending on its host. A few milliseconds. `scratch` holds at least kCalibrationScratchBytes,
+/// around SSE2's speed, depending on its host; under a known emulator (CpuFeatures::emulated) only baseline sets are
+/// chosen, the others can be forced. A few milliseconds. `scratch` holds at least kCalibrationScratchBytes,
 /// 64-byte aligned.
 KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void* scratch);
 constexpr size_t kCalibrationScratchBytes = 256 * 1024;

@@ -218,6 +218,16 @@ TEST(Calibration, AWideSetMustWinByAQuarter)
     }
 }
 
+TEST(Calibration, AnEmulatorsWideSetIsNotTaken)
+{
+    CpuFeatures cpu = cpu_with(kAvx2.features | djiblas::kFeatureSse2);
+    cpu.emulated = true;
+    ScriptedClock clock({10, 10, 10, 10, 10, 10, 100, 100, 100, 100, 100, 100, 900, 900, 900, 900, 900, 900});
+    const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
+    EXPECT_STREQ(choice.gemm.name, "sse2");
+    EXPECT_STREQ(choice.attention.name, "sse2");
+}
+
 TEST(Calibration, AClockThatStandsStillLeavesTheBestByExpectation)
 {
     ScriptedClock clock({});
