@@ -52,7 +52,8 @@ APP := \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 
-KERNELS_scalar := kernels/scalar/dequantize.cpp kernels/scalar/scalar.cpp
+KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
+  kernels/scalar/scalar.cpp
 KERNELS_sse2 := kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
 KERNELS_avx2 := kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp kernels/avx2/q8.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)

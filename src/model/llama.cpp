@@ -192,8 +192,9 @@ void forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& work
         for (size_t b = 0; b < batch; ++b) {
             const float* cos = workspace.rope_cos + b * pairs;
             const float* sin = workspace.rope_sin + b * pairs;
-            kernels.rope_pairs(workspace.query + b * query_dim, cos, sin, desc.head_count, desc.head_dim);
-            kernels.rope_pairs(keys + b * kv_dim, cos, sin, desc.head_count_kv, desc.head_dim);
+            kernels.rope_pairs(workspace.query + b * query_dim, cos, sin, desc.head_count, desc.head_dim,
+                               desc.head_dim);
+            kernels.rope_pairs(keys + b * kv_dim, cos, sin, desc.head_count_kv, desc.head_dim, desc.head_dim);
         }
         attend(desc, ops, cache, i, workspace, batch, position);
         ops.matmul(workspace.normed, dim, layer.attn_output, activate(workspace.attended, query_dim));
@@ -236,7 +237,7 @@ void shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& w
         __builtin_memmove(values, values + delta * cache.kv_dim, bytes);
         for (size_t t = 0; t < count; ++t) {
             ops.kernels().rope_pairs(keys + t * cache.kv_dim, workspace.rope_cos, workspace.rope_sin,
-                                     desc.head_count_kv, desc.head_dim);
+                                     desc.head_count_kv, desc.head_dim, desc.head_dim);
         }
     }
 }
