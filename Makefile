@@ -92,7 +92,7 @@ isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench fuzz clean tests
+.PHONY: all help host image run test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -128,6 +128,9 @@ fuzz: | setup-build setup-clang setup-fuzz ## libFuzzer on every parser, FUZZ_SE
 	@set -e; for f in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$(basename $$f); echo "--- $$f"; \
 	  $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=65536 -print_final_stats=0 -verbosity=0 \
 	  -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$(basename $$f) $(wildcard tests/golden/data); done
+
+parity: | setup-parity host ## make the fixtures of the architectures anew with transformers, and compare
+	.venv-parity/bin/python scripts/reference/make_arch_fixtures.py --check
 
 clean: ## remove build/
 	rm -rf build
