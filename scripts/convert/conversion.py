@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 
 import gguf
+from split_gguf import FAT32_BYTES, SplitError, split_file
 
 from convert.arch_gemma import GEMMA2, GEMMA3
 from convert.arch_gpt2 import GPT2
@@ -17,9 +18,10 @@ from convert.arch_phi3 import PHI3
 from convert.architectures import Architecture, Model, Options
 from convert.checkpoint import Checkpoint, read_checkpoint
 from convert.errors import ConvertError
+from convert.find_vocabulary import find_vocabulary
 from convert.hparams import Hparams
 from convert.output import FILE_TYPES, Progress, plan, temporary, validate, write_file
-from convert.vocabulary import Vocabulary, find_vocabulary
+from convert.vocabulary import Vocabulary
 
 ARCHITECTURES = (LLAMA, QWEN2, QWEN3, PHI3, GEMMA2, GEMMA3, GPT2)
 # What --model names besides auto, and the architectures that it may turn out to be.
@@ -37,6 +39,7 @@ class Settings:
     no_vocabulary: bool = False
     pre: str | None = None
     name: str | None = None
+    split_max_bytes: int = FAT32_BYTES
     force: bool = False
 
 
@@ -112,6 +115,21 @@ def check_output(output: Path, force: bool) -> None:
         raise ConvertError(f"{output}: there is no folder {output.parent}")
 
 
+def put_in_place(part: Path, output: Path, settings: Settings, progress: Progress) -> tuple[list[Path], list[str]]:
+    """Gives the finished file its name, or its parts theirs, and what to say of that."""
+    size = part.stat().st_size
+    if size <= settings.split_max_bytes:
+        part.replace(output)
+        return [output], []
+    try:
+        stem = output.name.removesuffix(".gguf")
+        files = split_file(part, output.parent, settings.split_max_bytes, progress, stem=stem, force=settings.force)
+    except SplitError as error:
+        raise ConvertError(str(error).replace(str(part), str(output))) from error
+    reason = ", as FAT32 holds no larger files" if settings.split_max_bytes == FAT32_BYTES else ""
+    return files, [f"{size} bytes: split into {len(files)} files of at most {settings.split_max_bytes}{reason}"]
+
+
 def convert(
     source: Path,
     output: Path,
@@ -136,9 +154,10 @@ def convert(
         )
         begin("validating", values)
         validate(part, planned, progress)
-        part.replace(output)
-    said = [*model.notes, *(vocabulary.notes if vocabulary else [NO_VOCABULARY]), *notes]
-    return Done([output], model.arch, values, output.stat().st_size, said)
+        begin("splitting", part.stat().st_size)
+        files, said = put_in_place(part, output, settings, progress)
+    said += [*model.notes, *(vocabulary.notes if vocabulary else [NO_VOCABULARY]), *notes]
+    return Done(files, model.arch, values, sum(file.stat().st_size for file in files), said)
 
 
 NO_VOCABULARY = (
