@@ -141,6 +141,32 @@ def unwrapped(names: Iterable[str]) -> dict[str, str]:
     return result
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder as a whole is one checkpoint."""
+    return any((folder / name).is_file() for name in FOLDER_NAMES)
+
+
+def is_weights(path: Path) -> bool:
+    """Whether a file by itself may be a checkpoint: what training programs write beside one is not."""
+    side_files = ("optimizer", "scheduler", "training_args", "rng_state", "tokenizer")
+    return path.suffix in (*PYTORCH_SUFFIXES, ".safetensors") and not path.name.startswith(side_files)
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Every checkpoint at or under a folder, folders that are one before what lies within them."""
+    if not folder.is_dir():
+        raise ConvertError(f"{folder}: there is no such folder")
+    found: list[Path] = []
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        within = any(parent in found for parent in path.parents)
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not within and not hidden and (holds_model(path) if path.is_dir() else is_weights(path)):
+            found.append(path)
+    if not found:
+        raise ConvertError(f"{folder}: no checkpoint in it: expected {', '.join(FOLDER_NAMES)}, or other weights")
+    return found
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Reads names, shapes and configuration; the values of tensors later, when they are asked for."""
     file = weights_file(path)

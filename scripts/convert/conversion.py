@@ -106,6 +106,16 @@ def add_all_keys(
         vocabulary.add_keys(writer)
 
 
+def part_pattern(output: Path) -> str:
+    """What the parts of an output are called when it is split."""
+    return f"{output.name.removesuffix('.gguf')}-?????-of-?????.gguf"
+
+
+def output_there(output: Path) -> bool:
+    """Whether there is an output of this name, whole or in parts."""
+    return output.exists() or any(output.parent.glob(part_pattern(output)))
+
+
 def check_output(output: Path, force: bool) -> None:
     if output.is_dir():
         raise ConvertError(f"{output}: is a folder, expected the name of a file to write")

@@ -27,6 +27,7 @@ def read_sentencepiece_vocabulary(path: Path) -> Vocabulary:
     texts, scores, types = (list(column) for column in zip(*model.pieces, strict=True))
     vocabulary = Vocabulary("llama", texts, types, scores)
     vocabulary.add_space_prefix = model.add_dummy_prefix
+    vocabulary.special = {name: i for name, i in model.special.items() if i < len(texts)}
     return vocabulary
 
 

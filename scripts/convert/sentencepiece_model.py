@@ -20,6 +20,8 @@ PIECES, TRAINER, NORMALIZER = 1, 2, 3
 PIECE_TEXT, PIECE_SCORE, PIECE_TYPE = 1, 2, 3
 MODEL_TYPE = 3
 ADD_DUMMY_PREFIX = 3
+# TrainerSpec's field of each special id, and the id when it is left out; -1 is none.
+SPECIAL_IDS = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2), "pad": (43, -1)}
 MODEL_TYPES = {1: "unigram", 2: "BPE", 3: "word", 4: "character"}
 # SentencePiece's types have GGUF's numbers (normal 1, unknown 2, control 3, user-defined 4, unused 5, byte 6).
 NORMAL = 1
@@ -31,6 +33,7 @@ class SentencePieceModel:
     # The proto's default.
     model_type: int = 1
     add_dummy_prefix: bool = True
+    special: dict[str, int] = field(default_factory=dict)
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
@@ -98,6 +101,9 @@ def parse(data: bytes) -> SentencePieceModel:
             model.pieces.append(read_piece(value))
         elif number == TRAINER:
             model.model_type = number_of(value, MODEL_TYPE, 1)
+            ids = {name: number_of(value, number, default) for name, (number, default) in SPECIAL_IDS.items()}
+            # Below none is written as a number of 64 bits.
+            model.special = {name: token_id for name, token_id in ids.items() if 0 <= token_id < 1 << 31}
         elif number == NORMALIZER:
             model.add_dummy_prefix = number_of(value, ADD_DUMMY_PREFIX, 1) != 0
     return model
