@@ -104,10 +104,18 @@ Result<void> SpmTokenizer::build(const Vocabulary& vocabulary, Arena& arena)
     m_vocabulary = vocabulary;
     const auto said = [&](std::optional<uint32_t> id, Token otherwise) { return id && *id < size ? *id : otherwise; };
     m_unknown = said(vocabulary.special.unk, kUnknown);
-    m_bos = said(vocabulary.special.bos, kBos);
-    m_eos = said(vocabulary.special.eos, kEos);
-    m_add_bos = vocabulary.flags.add_bos.value_or(true);
-    m_add_eos = vocabulary.flags.add_eos.value_or(false);
+    // What a file leaves unsaid is as in Llama's vocabulary, unless that token is a piece of text: a vocabulary of
+    // characters alone has neither.
+    const auto control = [&](std::optional<uint32_t> id, Token otherwise) {
+        const Token token = said(id, otherwise);
+        const bool is_text =
+            !vocabulary.types.empty() && !id && token < size && !is_structure(effective_type(vocabulary, token));
+        return is_text ? kNoToken : token;
+    };
+    m_bos = control(vocabulary.special.bos, kBos);
+    m_eos = control(vocabulary.special.eos, kEos);
+    m_add_bos = vocabulary.flags.add_bos.value_or(true) && m_bos != kNoToken;
+    m_add_eos = vocabulary.flags.add_eos.value_or(false) && m_eos != kNoToken;
     m_add_blank = vocabulary.flags.add_space_prefix.value_or(true);
     TRY(m_special.build(vocabulary, arena));
     m_ends.build(vocabulary);

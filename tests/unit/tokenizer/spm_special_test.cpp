@@ -56,6 +56,22 @@ TEST(SpmSpecial, AddedOnesAnywhere)
     }
 }
 
+TEST(SpmSpecial, AVocabularyOfCharactersHasNoEnds)
+{
+    OwnedVocabulary v;
+    for (const char* text : {"a", "b", "c", "d"}) {
+        v.add(text, TokenType::normal);
+    }
+    v.flags.add_space_prefix = false;
+    Spm loaded(v);
+    EXPECT_EQ(loaded.tokenizer.bos(), kNoToken);
+    EXPECT_EQ(loaded.tokenizer.eos(), kNoToken);
+    EXPECT_EQ(loaded.encode("cab"), (Tokens{2, 0, 1}));
+    for (Token token = 0; token < 4; ++token) {
+        EXPECT_FALSE(loaded.tokenizer.is_end(token)) << token;
+    }
+}
+
 TEST(SpmSpecial, Flags)
 {
     Small s;
