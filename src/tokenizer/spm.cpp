@@ -54,6 +54,22 @@ int hex_digit(char c)
 
 uint64_t index_slots(uint64_t vocab_size) { return std::bit_ceil(vocab_size * 2 + 2); }
 
+/// Copies a text, U+2581 (SentencePiece's own spelling of a blank) as a blank, and returns where the copy ends.
+char* copy_text(std::string_view text, char* out)
+{
+    constexpr std::string_view kBlock = "\xE2\x96\x81";
+    while (!text.empty()) {
+        const size_t at = std::min(text.find(kBlock), text.size());
+        out = std::copy_n(text.data(), at, out);
+        text = tail(text, at);
+        if (!text.empty()) {
+            *out++ = ' ';
+            text = tail(text, kBlock.size());
+        }
+    }
+    return out;
+}
+
 } // namespace
 
 uint64_t SpmTokenizer::index_bytes(uint64_t vocab_size)
@@ -196,10 +212,9 @@ Result<void> SpmTokenizer::encode_fragment(std::string_view text, bool blank_in_
 {
     const ArenaScope scope(scratch);
     const size_t blank = blank_in_front ? 1 : 0; // SentencePiece's dummy prefix
-    const size_t length = text.size() + blank;
-    char* const chars = TRY(scratch.alloc_array<char>(length));
+    char* const chars = TRY(scratch.alloc_array<char>(text.size() + blank));
     chars[0] = ' ';
-    __builtin_memcpy(chars + blank, text.data(), text.size());
+    const auto length = static_cast<size_t>(copy_text(text, chars + blank) - chars);
     Symbol* const symbols = TRY(scratch.alloc_array<Symbol>(length));
     Candidate* const heap = TRY(scratch.alloc_array<Candidate>(3 * length));
 

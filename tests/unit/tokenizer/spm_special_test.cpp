@@ -72,6 +72,16 @@ TEST(SpmSpecial, AVocabularyOfCharactersHasNoEnds)
     }
 }
 
+TEST(SpmSpecial, SentencePiecesOwnBlankIsABlank)
+{
+    Small s;
+    Spm loaded(s.v);
+    EXPECT_EQ(loaded.encode("\u2581a\u2581", BosRule::omit), (Tokens{s.blank, s.blank_a, s.blank}));
+    // Its first two bytes alone are bytes.
+    const Token first_byte = s.eos + 1;
+    EXPECT_EQ(loaded.encode("\xE2\x96", BosRule::omit), (Tokens{s.blank, first_byte + 0xE2, first_byte + 0x96}));
+}
+
 TEST(SpmSpecial, Flags)
 {
     Small s;
