@@ -369,6 +369,7 @@ def main() -> int:
     args = parse()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     names = args.names or list(FIXTURES)
     failures = 0
     args.output.mkdir(parents=True, exist_ok=True)
