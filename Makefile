@@ -38,9 +38,10 @@ CORE := \
   src/tokenizer/bpe.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp src/tokenizer/spm.cpp \
   src/tokenizer/unicode.cpp src/tokenizer/unicode_classes.cpp src/tokenizer/unicode_forms.cpp src/tokenizer/utf8.cpp \
   src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_hyperparameters.cpp \
-  src/format/gguf_metadata.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
+  src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
   src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_types.cpp src/format/vocabularies.cpp \
   src/model/archs.cpp src/model/llama.cpp src/model/llama_check.cpp src/model/loader.cpp src/model/ops.cpp src/model/tokenizers.cpp \
+  src/model/weights.cpp \
   src/engine/chat.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp
 
