@@ -66,9 +66,9 @@ KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
+  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
   unicode.cpp volumes.cpp)
-EFI_ASM := src/platform/uefi/crt0.S
+EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
   src/platform/host/host_platform.cpp src/platform/host/host_console.cpp src/platform/host/workers.cpp

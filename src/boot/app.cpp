@@ -92,6 +92,9 @@ void App::start()
     if (kernels.empty() && m_config.kernels) {
         kernels = *m_config.kernels;
     }
+    if (m_config.threads) {
+        m_platform.use_processors(*m_config.threads);
+    }
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);
@@ -101,7 +104,7 @@ void App::start()
         say("error: {}", started.error().message);
         return;
     }
-    for (const auto name : {m_config.threads ? "threads" : "", m_config.chat_template ? "template" : "",
+    for (const auto name : {m_config.chat_template ? "template" : "",
                             m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
         if (name[0] != 0) {
             say("[config] {} has no effect in this version", name);
@@ -109,6 +112,10 @@ void App::start()
     }
     m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
     say("[CPU] {}", m_engine.cpu().brand);
+    if (m_platform.processor_count() > 0 && !m_platform.processors_note().empty()) {
+        say("[CPU] {}", m_platform.processors_note());
+        m_engine.note(LogCode::cpu, m_platform.processors_note());
+    }
     say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
     say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);
     read_script();

@@ -118,8 +118,10 @@ void report_cpu(Engine& engine, LineSink& out)
     }
     out.line("features:{}", features);
     out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}", cpu.osxsave, cpu.xcr0, cpu.avx_enabled ? "enabled" : "off");
-    out.line("processors in use: {}, clock: {} ticks a second", engine.platform().processor_count(),
-             engine.platform().ticks_per_second());
+    Platform& platform = engine.platform();
+    out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
+             platform.processors_note());
+    out.line("clock: {} ticks a second", platform.ticks_per_second());
 }
 
 void report_kernels(Engine& engine, LineSink& out)
