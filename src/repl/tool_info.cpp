@@ -4,7 +4,8 @@
 
 namespace llmk {
 
-Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos)
+Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos,
+                         SpecialText special)
 {
     // An arena of its own, as large as this text needs: there may be no model and the text may be a book.
     Arena arena;
@@ -13,7 +14,7 @@ Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::st
                          tokenizer.scratch_bytes(text.size()) + room * sizeof(Token) + 4 * Arena::kAlignment));
     const auto print = [&]() -> Result<void> {
         const std::span<Token> ids{TRY(arena.alloc_array<Token>(room)), static_cast<size_t>(room)};
-        const size_t count = TRY(tokenizer.encode(text, bos, ids, arena));
+        const size_t count = TRY(tokenizer.encode(text, bos, ids, arena, special));
         Text<512> line;
         for (size_t i = 0; i < count; ++i) {
             format(line, "{}{}", i == 0 ? "" : " ", ids[i]);

@@ -26,7 +26,8 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args);
 Result<void> tool_logits(ToolContext& tool, const ToolArgs& args);
 
 /// Prints the ids of a text, parted by blanks, and a newline.
-Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos);
+Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos,
+                         SpecialText special = SpecialText::plain);
 
 /// Prints what a model file says and what it needs, one `key: value` a line.
 Result<void> tool_info(Platform& platform, const ToolArgs& args);

@@ -17,7 +17,7 @@ using namespace llmk;
 
 constexpr const char* kUsage =
     "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
-    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT | --null]\n"
+    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [--parse-special] [-p TEXT | --null]\n"
     "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
     "       llmk info -m FILE\n"
     "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
@@ -70,7 +70,8 @@ Result<void> check_kernels(std::string_view name)
 Result<void> print_tokens(Platform& platform, const Tokenizer& tokenizer, const ToolArgs& args)
 {
     const auto print = [&](std::string_view text) {
-        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add);
+        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add,
+                           args.parse_special ? SpecialText::parse : SpecialText::plain);
     };
     if (args.prompt) {
         return print(*args.prompt);
