@@ -58,8 +58,10 @@ APP := \
 
 KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
   kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp kernels/avx2/q8.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
+  kernels/sse2/sse2.cpp
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+  kernels/avx2/q8.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
