@@ -21,10 +21,12 @@ from convert.sentencepiece_model import is_tiktoken
 from convert.tokenizer_json import read_tokenizer_json
 from convert.vocabulary import Vocabulary, added_token, put_added
 
-EXPECTED = "tokenizer.model, tokenizer.json, vocab.json with merges.txt, or encoder.json with vocab.bpe"
+# nanoGPT's meta.pkl in a form that is safe to read.
+META = "meta.json"
+EXPECTED = "tokenizer.model, tokenizer.json, vocab.json with merges.txt, encoder.json with vocab.bpe, or meta.json"
 PICKLE = (
-    "is a pickle, which may hold a program and is not loaded; where it was made, write its 'itos' with json.dump and "
-    "name that file with --vocab"
+    "is a pickle, which may hold a program and is not loaded; where it was made, write its 'itos' with json.dump to "
+    "meta.json beside it"
 )
 # Tokens that end a turn or a message, where a model has several ends.
 END_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endofturn|>")
@@ -49,6 +51,8 @@ def read_folder(folder: Path, pre: str | None) -> tuple[Vocabulary, Path] | None
     for words, merges in PAIRS:
         if (folder / words).is_file() and (folder / merges).is_file():
             return read_pair(folder / words, folder / merges, pre, tokenizer_class(folder)), folder / words
+    if (folder / META).is_file():
+        return read_named_file(folder / META, pre), folder / META
     if model.is_file():
         return read_sentencepiece_vocabulary(model), model
     return None

@@ -13,8 +13,8 @@ from typing import Any
 from convert.errors import ConvertError
 
 KNOWN = tuple(
-    "default gpt-2 llama-bpe qwen2 stablelm2 gpt-4o tekken smollm starcoder refact falcon mpt deepseek-coder "
-    "deepseek-llm".split()
+    "default gpt-2 llama-bpe qwen2 stablelm2 gpt-4o tekken smollm starcoder refact command-r falcon mpt olmo "
+    "deepseek-coder deepseek-llm".split()
 )
 
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -39,7 +39,7 @@ STRUCTURES: dict[tuple[str, ...], str] = {
     (GPT2, BYTES): "gpt-2",
     (DIGITS, WORDS): "smollm",
     (LLAMA3, BYTES): "llama-bpe",
-    (QWEN2, BYTES): "qwen2",
+    (QWEN2, BYTES): "stablelm2",
     (GPT4O, BYTES): "gpt-4o",
     (TEKKEN, BYTES): "tekken",
     ("punctuation", WORDS, NUMBERS, "[0-9][0-9][0-9]"): "falcon",
@@ -47,8 +47,8 @@ STRUCTURES: dict[tuple[str, ...], str] = {
 }
 # deepseek-llm lists the letters with case one by one; this is how that expression starts.
 DEEPSEEK_LLM_LETTERS = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺ"
-# What must happen to the text before it is cut: Qwen's are trained with NFC, the others with nothing.
-NFC_NAMES = ("qwen2",)
+# The names of those that put a text into form C before they cut it so.
+NFC_NAMES = {"gpt-2": "mpt", "smollm": "command-r", "stablelm2": "qwen2"}
 
 
 def split_step(step: dict[str, Any]) -> str:
@@ -102,9 +102,9 @@ def recognise(path: Path, tokenizer: dict[str, Any]) -> str:
             f"{path}: 'pre_tokenizer' is none that is known: {' then '.join(found) or 'none'}; say --pre NAME if it "
             f"cuts texts as one of {', '.join(KNOWN)} does"
         )
-    if name == "qwen2" and not normalized:
-        name = "stablelm2"
-    if normalized != (["NFC"] if name in NFC_NAMES else []):
+    if normalized == ["NFC"] and name in NFC_NAMES:
+        return NFC_NAMES[name]
+    if normalized:
         raise ConvertError(
             f"{path}: 'normalizer' is {' then '.join(normalized)}, which GGUF has no key for with the pre-tokenizer "
             f"{name}; say --pre {name} to leave it out"
