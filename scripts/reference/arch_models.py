@@ -2,8 +2,8 @@
 """The rows of make_arch_fixtures.py: tiny configurations of each architecture, each with what it is there to show.
 
 The sizes are small and hold the feature: several queries a KV head, windows that end before the 64th position, caps
-that bend the values they meet. Rows of a multiple of 32 values, in one model of each architecture, can be packed in blocks;
-other lengths leave ends to every vector loop.
+that bend the values they meet. Rows of a multiple of 32 values, in one model of each architecture, can be packed in
+blocks; other lengths leave ends to every vector loop.
 """
 
 from __future__ import annotations
