@@ -100,6 +100,30 @@ def tiny_reference(name: str) -> Reference:
     return read_reference(GOLDEN / f"{name}.json", GOLDEN / f"{name}.logits.f32", GOLDEN / f"{name}.bin")
 
 
+# Made with transformers, in tests/golden/data/arch.
+ARCH_MODELS = sorted(path.stem for path in (GOLDEN / "arch").glob("*.json"))
+
+
+@dataclass(frozen=True)
+class ArchReference:
+    """A tiny model of an architecture: its prompt, the logits there, and greedy ids with the prompt's before them."""
+
+    model: Path
+    prompt: str
+    prompt_ids: list[int]
+    ids: list[int]
+    context: int
+    logits: Float32Array
+
+
+def arch_reference(name: str) -> ArchReference:
+    folder = GOLDEN / "arch"
+    data = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    logits = np.fromfile(folder / f"{name}.logits.f32", "<f4").reshape(len(data["prompt_ids"]), -1)
+    model = folder / f"{name}.gguf"
+    return ArchReference(model, data["prompt"], data["prompt_ids"], data["ids"], data["context"], logits)
+
+
 @dataclass(frozen=True)
 class Published:
     """A published text and llama2.c's options that made it, as the host tool spells them."""

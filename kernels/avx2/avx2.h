@@ -45,6 +45,6 @@ void softmax(float* x, size_t n);
 void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon);
 void swiglu(float* gate, const float* up, size_t n);
 void add(float* x, const float* y, size_t n);
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 
 } // namespace llmk::djiblas::avx2

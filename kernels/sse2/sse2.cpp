@@ -143,9 +143,9 @@ void add(float* x, const float* y, size_t n)
     }
 }
 
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
 {
-    const size_t pairs = head_dim / 2;
+    const size_t pairs = rope_dim / 2;
     for (size_t head = 0; head < heads; head++, x += head_dim) {
         size_t i = 0;
         for (; i + kLanes <= pairs; i += kLanes) {

@@ -18,14 +18,6 @@ constexpr Format kFormats[] = {
 
 } // namespace
 
-std::string_view tensor_role_name(TensorRole role)
-{
-    constexpr std::string_view kNames[kTensorRoles] = {
-        "token_embd",  "output_norm", "output",   "attn_norm", "attn_q",   "attn_k",    "attn_v",
-        "attn_output", "ffn_norm",    "ffn_gate", "ffn_up",    "ffn_down", "rope_freqs"};
-    return kNames[static_cast<size_t>(role)];
-}
-
 std::string_view file_name(std::string_view path)
 {
     const size_t slash = path.find_last_of("/\\");

@@ -30,10 +30,10 @@ public:
         }
         m_desc.context_length = TRY(integer("context_length", 0));
         m_desc.vocab_size = TRY(integer("vocab_size", 0));
-        m_desc.rope_dimension_count = TRY(integer("rope.dimension_count", 0));
-        m_desc.rope_freq_base = TRY(real("rope.freq_base", m_desc.rope_freq_base));
         m_desc.norm_rms_epsilon = TRY(real("attention.layer_norm_rms_epsilon", 0.0f));
-        return read_rope_scaling();
+        m_desc.norm_epsilon = TRY(real("attention.layer_norm_epsilon", 0.0f));
+        TRY(read_optional());
+        return read_rope();
     }
 
 private:
@@ -57,8 +57,35 @@ private:
         }
         return value;
     }
-    Result<void> read_rope_scaling()
+    /// Nothing where the file does not say.
+    Result<std::optional<uint64_t>> said_integer(std::string_view name)
     {
+        return has(name) ? std::optional(TRY(integer(name, 0))) : std::optional<uint64_t>();
+    }
+    Result<std::optional<float>> said_real(std::string_view name)
+    {
+        return has(name) ? std::optional(TRY(real(name, 0.0f))) : std::optional<float>();
+    }
+    bool has(std::string_view name) const { return m_metadata.find(key(name)) != nullptr; }
+
+    Result<void> read_optional()
+    {
+        m_desc.sliding_window = TRY(said_integer("attention.sliding_window"));
+        m_desc.sliding_window_pattern = TRY(said_integer("attention.sliding_window_pattern"));
+        m_desc.attention_scale = TRY(said_real("attention.scale"));
+        m_desc.attn_logit_softcapping = TRY(said_real("attn_logit_softcapping"));
+        m_desc.final_logit_softcapping = TRY(said_real("final_logit_softcapping"));
+        m_desc.rope_freq_base_swa = TRY(said_real("rope.freq_base_swa"));
+        if (const auto activation = TRY(m_metadata.text(key("feed_forward.activation")))) {
+            m_desc.activation = Text<32>(printable(*activation));
+        }
+        return success();
+    }
+
+    Result<void> read_rope()
+    {
+        m_desc.rope_dimension_count = TRY(integer("rope.dimension_count", 0));
+        m_desc.rope_freq_base = TRY(real("rope.freq_base", m_desc.rope_freq_base));
         // Before rope.scaling there was a key for linear scaling alone.
         const float old = TRY(real("rope.scale_linear", 1.0f));
         const float factor = TRY(real("rope.scaling.factor", old));
@@ -66,12 +93,18 @@ private:
         const bool scaled = type ? *type != "none" : factor != 1.0f;
         if (scaled) {
             m_desc.rope_scaling = Text<32>(type ? printable(*type) : Text<80>("linear"));
-            m_desc.rope_scale_linear = factor;
+            m_desc.rope_scaling_factor = factor;
         }
-        if (!(m_desc.rope_scale_linear > 0.0f)) {
+        if (!(m_desc.rope_scaling_factor > 0.0f)) {
             return fail(Status::bad_format, "{}: '{}' is {}, expected more than 0", m_desc.path,
-                        key("rope.scaling.factor"), m_desc.rope_scale_linear);
+                        key("rope.scaling.factor"), m_desc.rope_scaling_factor);
         }
+        m_desc.rope_attn_factor =
+            TRY(real("rope.scaling.attn_factor", 1.0f)) * TRY(real("rope.scaling.yarn_attn_factor", 1.0f));
+        m_desc.rope_original_context_length = TRY(integer("rope.scaling.original_context_length", 0));
+        m_desc.yarn_ext_factor = TRY(real("rope.scaling.yarn_ext_factor", m_desc.yarn_ext_factor));
+        m_desc.yarn_beta_fast = TRY(real("rope.scaling.yarn_beta_fast", m_desc.yarn_beta_fast));
+        m_desc.yarn_beta_slow = TRY(real("rope.scaling.yarn_beta_slow", m_desc.yarn_beta_slow));
         return success();
     }
 

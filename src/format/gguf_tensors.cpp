@@ -19,15 +19,17 @@ struct RoleAndLayer {
     uint32_t layer;
 };
 
-/// "blk.3.attn_q.weight" -> attn_q, 3.
+/// "blk.3.attn_q.weight" -> attn_q, 3; "blk.3.attn_q.bias" -> attn_q_bias, 3.
 std::optional<RoleAndLayer> role_of(std::string_view name)
 {
     constexpr std::string_view kBlock = "blk.";
     constexpr std::string_view kWeight = ".weight";
-    if (!name.ends_with(kWeight)) {
+    constexpr std::string_view kBias = ".bias";
+    const bool is_bias = name.ends_with(kBias);
+    if (!is_bias && !name.ends_with(kWeight)) {
         return std::nullopt;
     }
-    name.remove_suffix(kWeight.size());
+    name.remove_suffix(is_bias ? kBias.size() : kWeight.size());
     uint32_t layer = 0;
     const bool in_block = name.starts_with(kBlock);
     if (in_block) {
@@ -41,15 +43,15 @@ std::optional<RoleAndLayer> role_of(std::string_view name)
         name = tail(name, dot + 1);
     }
     for (size_t i = 0; i < kTensorRoles; ++i) {
-        const auto role = static_cast<TensorRole>(i);
-        if (tensor_role_name(role) == name && is_layer_role(role) == in_block) {
-            return RoleAndLayer{role, layer};
+        const TensorRoleInfo& info = tensor_role_info(static_cast<TensorRole>(i));
+        if (info.name == name && info.in_layer == in_block && info.is_bias == is_bias) {
+            return RoleAndLayer{info.role, layer};
         }
     }
     return std::nullopt;
 }
 
-/// True for a name that has no role here but a part in the numbers of some model (biases, experts, further norms).
+/// True for a name that has no role here but a part in the numbers of some model (experts, further norms).
 /// RoPE tables of old files are computed; what belongs to no text model (vision, say) is left alone.
 bool is_foreign(std::string_view name)
 {

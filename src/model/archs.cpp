@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
 // The table of architectures, and what they share.
-#include "model/llama.h"
+#include "model/archs.h"
 
 namespace llmk {
 
 namespace {
-constexpr const Architecture* kArchitectures[] = {&kLlama};
+constexpr const Architecture* kArchitectures[] = {&kGemma2, &kGemma3, &kGpt2, &kLlama, &kPhi3, &kQwen2, &kQwen3};
 } // namespace
 
 std::span<const Architecture* const> architectures() { return kArchitectures; }

@@ -21,7 +21,8 @@ struct WorkspaceShape {
         query = batch * query_dim;
         hidden = batch * desc.feed_forward_length;
         scores = desc.head_count * context;
-        pairs = batch * (desc.head_dim / 2);
+        const uint64_t rope_tables = desc.sliding_window.value_or(0) == 0 ? 1 : 2;
+        pairs = rope_tables * batch * (desc.head_dim / 2);
         quantized = desc.group_size == 0 ? 0 : batch * widest;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
         logits = desc.vocab_size;

@@ -53,8 +53,8 @@ struct Workspace {
     float* gate = nullptr;       ///< (batch, feed_forward_length)
     float* up = nullptr;         ///< (batch, feed_forward_length)
     float* scores = nullptr;     ///< (head_count, context)
-    float* rope_cos = nullptr;   ///< (batch, head_dim / 2)
-    float* rope_sin = nullptr;   ///< (batch, head_dim / 2)
+    float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
+    float* rope_sin = nullptr;   ///< as rope_cos
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
     float* logits = nullptr; ///< (vocab_size): of the last position

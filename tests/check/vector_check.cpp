@@ -200,8 +200,8 @@ TEST_P(VectorCheck, RopePairs)
             Output<float> want(n, offset);
             copy(got, x);
             copy(want, x);
-            set().rope_pairs(got.data(), cos.data(), sin.data(), heads, head_dim);
-            oracle().rope_pairs(want.data(), cos.data(), sin.data(), heads, head_dim);
+            set().rope_pairs(got.data(), cos.data(), sin.data(), heads, head_dim, head_dim);
+            oracle().rope_pairs(want.data(), cos.data(), sin.data(), heads, head_dim, head_dim);
             ASSERT_TRUE(got.intact());
             for (size_t i = 0; i < n; i++) {
                 ASSERT_TRUE(near(got[i], want[i], 8.0 * kRounding)) << head_dim << " " << heads << " " << i;

@@ -4,7 +4,7 @@
 // refuses, and packed weights against their floats.
 #include "fake/gguf_file.h"
 #include "fake/tiny_engine.h"
-#include "model/llama.h"
+#include "model/archs.h"
 #include "model/ops.h"
 
 #include <gtest/gtest.h>
