@@ -43,6 +43,15 @@ def built(path: str) -> Path:
     return file
 
 
+def torch_python() -> Path:
+    """A Python that has torch: LLMK_TORCH_PYTHON, or that of .venv-torch, which `make test` sets up."""
+    named = os.environ.get("LLMK_TORCH_PYTHON")
+    python = Path(named) if named else ROOT / ".venv-torch/bin/python"
+    if not python.is_file():
+        pytest.skip("no torch: scripts/setup.sh torch installs it, or LLMK_TORCH_PYTHON names a Python that has it")
+    return python
+
+
 @dataclass(frozen=True)
 class Reference:
     """Greedy ids of a model, and the logits of the first positions; how to run it to get them."""

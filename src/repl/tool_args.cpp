@@ -100,6 +100,8 @@ constexpr Flag kFlags[] = {
     {"--decode", kLogits, "", "token by token (GEMV) instead of in batches (GEMM)", set_switch<&ToolArgs::decode>},
     {"-o", kLogits, "FILE", "float32, one row of vocab_size a position", set_text<&ToolArgs::output>},
     {"--no-bos", kTokens, "", "without the BOS token", set_switch<&ToolArgs::no_bos>},
+    {"--null", kTokens, "", "texts on standard input end at a NUL; a line of ids for each",
+     set_switch<&ToolArgs::null>},
     {"-r", kBench, "RUNS", "speeds are the median of these (default 5)", set_number<&ToolArgs::runs>},
     {"--json", kBench, "", "one JSON object a line", set_switch<&ToolArgs::json>},
 };

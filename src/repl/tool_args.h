@@ -23,6 +23,7 @@ struct ToolArgs {
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
     bool ids = false;                       ///< --ids of generate
     bool no_bos = false;                    ///< --no-bos
+    bool null = false;                      ///< --null: texts on standard input, each ended by a NUL
     bool json = false;                      ///< --json
     bool decode = false;                    ///< --decode of logits: token by token instead of in batches
 };

@@ -20,8 +20,9 @@ public:
     }
     void first(Token token)
     {
-        if (m_ids) {
-            put_id(token);
+        // As text, BOS is nothing; what stands in its place where there is none is part of the text.
+        if (m_ids || token != m_tokenizer.bos()) {
+            next(kNoToken, token);
         }
     }
     void next(Token previous, Token token)
