@@ -38,12 +38,13 @@ CORE := \
   src/tokenizer/bpe.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp src/tokenizer/spm.cpp \
   src/tokenizer/unicode.cpp src/tokenizer/unicode_classes.cpp src/tokenizer/unicode_forms.cpp src/tokenizer/utf8.cpp \
   src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_hyperparameters.cpp \
-  src/format/gguf_metadata.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
+  src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
   src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
   src/format/vocabularies.cpp \
   src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
   src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp src/model/tokenizers.cpp \
+  src/model/weights.cpp \
   src/engine/chat.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp
 

@@ -106,8 +106,10 @@ struct TensorDesc {
     uint32_t layer; ///< 0 for the ones that are not in a layer
     uint64_t rows;
     uint64_t cols;
-    uint64_t offset_bytes; ///< in the file
-    uint64_t size_bytes;   ///< scales included
+    uint64_t offset_bytes;         ///< in its file
+    uint64_t size_bytes;           ///< scales included
+    uint32_t shard = 0;            ///< which file, from 0, of a model in several
+    const uint8_t* data = nullptr; ///< in memory, when the model is loaded
 };
 
 /// How a model was trained to be spoken to, as far as the file tells.
@@ -148,12 +150,13 @@ struct VocabularyDesc {
 struct ModelDesc {
     explicit ModelDesc(Platform& platform) : tensors(platform) {}
 
-    Text<256> path;        ///< on the volume
+    Text<256> path;        ///< on the volume; of a model in several files, the first's
     Text<32> format;       ///< "llama2.c v0"
     Text<24> architecture; ///< "llama": a row of src/model/archs.cpp
     Text<24> type;         ///< of most weights: "F32", "Q8 g64"
     ModelKind kind = ModelKind::story;
-    uint64_t file_size_bytes = 0;
+    uint64_t file_size_bytes = 0; ///< of all its files
+    uint32_t shard_count = 1;     ///< files (format/gguf_shards.h)
 
     uint64_t embedding_length = 0;
     uint64_t feed_forward_length = 0;
@@ -188,8 +191,7 @@ struct ModelDesc {
 
     uint64_t parameters = 0;   ///< weights in all tensors
     uint64_t weight_bytes = 0; ///< of all tensors; what a token's decode reads, but for an untied embedding table
-    Vec<TensorDesc> tensors;   ///< in the order of their offsets; none in a file that is a vocabulary only
-    uint64_t weights_start_bytes = 0; ///< in the file: what stands before need not be in memory; a multiple of 4096
+    Vec<TensorDesc> tensors;   ///< in the order of files and offsets; none in a file that is a vocabulary only
     /// A tensor that changes the numbers and has no role in any architecture: nothing can run this model. Empty when
     /// there is none.
     Text<80> foreign_tensor;

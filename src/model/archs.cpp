@@ -31,15 +31,8 @@ CheckedSize KvCache::bytes(const ModelDesc& desc, uint64_t context)
 Tensor Model::tensor(TensorRole role, uint32_t layer) const
 {
     for (const TensorDesc& entry : desc.tensors) {
-        if (entry.role != role || entry.layer != layer) {
-            continue;
-        }
-        for (size_t i = 0; i < range_count; ++i) {
-            const WeightRange& range = ranges[i];
-            if (entry.offset_bytes >= range.start_bytes && entry.offset_bytes + entry.size_bytes <= range.end_bytes) {
-                return {range.data + (entry.offset_bytes - range.start_bytes), entry.type, entry.rows, entry.cols,
-                        desc.group_size};
-            }
+        if (entry.role == role && entry.layer == layer) {
+            return {entry.data, entry.type, entry.rows, entry.cols, desc.group_size};
         }
     }
     return {};
