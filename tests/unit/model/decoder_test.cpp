@@ -158,6 +158,13 @@ TEST(Decoder, NumbersThatAnArchitectureNeeds)
     file = tiny_arch("gpt2");
     file.u32("gpt2.context_length", 65);
     expect_refused(file, "tensor position_embd.weight has 64 rows of 24 values, expected 65 of 24");
+    file = tiny_arch("gpt2");
+    file.u32("gpt2.rope.dimension_count", 0x7fffffff);
+    EXPECT_EQ(refusal(file), "");
+    EXPECT_FALSE(logits_of(file, some_tokens(3, 1)).empty()) << "nothing is reserved for what is not there";
+    file = tiny_arch("gemma3");
+    file.set("gemma3.attention.sliding_window_pattern", kGgufArray, gguf_array(kGgufBool, 2, std::string("\1\0", 2)));
+    expect_refused(file, "'gemma3.attention.sliding_window_pattern' is of type array");
     file = tiny_arch("qwen3");
     file.u32("qwen3.rope.dimension_count", 8);
     expect_refused(file, "'qwen3.rope.dimension_count' is 8, expected an even number up to the 6 values");
