@@ -87,7 +87,10 @@ def read_characters(path: Path, table: Any) -> Vocabulary:
 
 
 def read_merged_characters(path: Path, table: dict[str, Any]) -> Vocabulary:
-    """`vocab`, a list of tokens, and `merges`, pairs of ids in order: each made the next token after the characters."""
+    """`vocab`, a list of tokens, and `merges`, pairs of ids in order: each made the next token after the characters.
+
+    SentencePiece's rule also joins a pair that is no merge when its text is a token, which few texts notice.
+    """
     tokens, merges = table["vocab"], table["merges"]
     n_base = table.get("n_base", len(tokens) - len(merges))
     if n_base + len(merges) != len(tokens):

@@ -190,9 +190,9 @@ Result<void> Chat::generate(const TurnSink& sink, size_t turn_start, TurnStats& 
             inject_in_answer();
         }
         const auto history = m_session.tokens();
-        auto drawn =
-            sample(settings.sampler, {m_session.logits(), history, history.subspan(m_current_start + answer_offset)},
-                   m_session.kernels(), random, m_session.scratch());
+        auto drawn = sample(settings.sampler,
+                            {m_session.drawable_logits(), history, history.subspan(m_current_start + answer_offset)},
+                            m_session.kernels(), random, m_session.scratch());
         if (!drawn.ok()) {
             return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::decode, drawn.error()).what);
         }
