@@ -16,11 +16,12 @@ using namespace llmk;
 
 constexpr const char* kUsage =
     "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
-    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT]\n"
+    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [--parse-special] [-p TEXT]\n"
+    "       llmk render -m FILE [--template NAME] [--system TEXT] [--ids] [-p TEXT]\n"
     "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
     "       llmk info -m FILE\n"
     "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
-    "       llmk repl --esp DIR [-t THREADS] [--kernels NAME]\n";
+    "       llmk repl --esp DIR [-t THREADS] [--kernels NAME] [--template NAME] [--system TEXT]\n";
 
 struct Mode {
     const char* name;
@@ -65,13 +66,28 @@ Result<void> check_kernels(std::string_view name)
     return success();
 }
 
+/// Loads the vocabulary that the flags name, and runs `use` with it. It needs no weights and no architecture: files
+/// with nothing else will do.
+template <class Use> Result<void> with_vocabulary(Platform& platform, const VocabularyDesc& desc, const Use& use)
+{
+    LoadedTokenizer tokenizer;
+    Arena arena;
+    const auto load = [&]() -> Result<void> {
+        TRY(arena.add_extent(platform, LoadedTokenizer::bytes(desc)));
+        TRY(tokenizer.load(platform, desc, arena));
+        return use(*tokenizer.get());
+    };
+    auto result = load();
+    arena.release(platform);
+    return result;
+}
+
 Result<void> run_tokens(Platform& platform, const ToolArgs& args)
 {
     TRY(check_kernels(args.kernels));
     if (args.model.empty() && args.tokenizer.empty()) {
         return fail(Status::invalid_argument, "-m FILE or --tokenizer FILE is needed");
     }
-    // A vocabulary needs no weights and no architecture: files with nothing else will do.
     VocabularyDesc desc;
     if (args.model.empty()) {
         desc = TRY(describe_vocabulary(platform, args.tokenizer, 0));
@@ -80,16 +96,24 @@ Result<void> run_tokens(Platform& platform, const ToolArgs& args)
         desc = TRY(find_vocabulary(platform, model, args.tokenizer));
     }
     const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
-    LoadedTokenizer tokenizer;
-    Arena arena;
-    const auto load = [&]() -> Result<void> {
-        TRY(arena.add_extent(platform, LoadedTokenizer::bytes(desc)));
-        TRY(tokenizer.load(platform, desc, arena));
-        return tool_tokens(platform, *tokenizer.get(), text, args.no_bos ? BosRule::omit : BosRule::add);
-    };
-    auto result = load();
-    arena.release(platform);
-    return result;
+    return with_vocabulary(platform, desc, [&](const Tokenizer& tokenizer) {
+        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add,
+                           args.parse_special ? SpecialText::parse : SpecialText::plain);
+    });
+}
+
+Result<void> run_render(Platform& platform, const ToolArgs& args)
+{
+    TRY(check_kernels(args.kernels));
+    if (args.model.empty()) {
+        return fail(Status::invalid_argument, "-m FILE is needed: the model");
+    }
+    const ModelDesc model = TRY(describe_model(platform, args.model));
+    const VocabularyDesc desc = TRY(find_vocabulary(platform, model, args.tokenizer));
+    const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
+    return with_vocabulary(platform, desc, [&](const Tokenizer& tokenizer) {
+        return tool_render(platform, model, tokenizer, text, args);
+    });
 }
 
 Result<void> run_info(Platform& platform, const ToolArgs& args)
@@ -105,6 +129,7 @@ constexpr Mode kModes[] = {
     {"generate", Tool::generate,
      [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_generate); }},
     {"tokens", Tool::tokens, run_tokens},
+    {"render", Tool::render, run_render},
     {"logits", Tool::logits,
      [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_logits); }},
     {"info", Tool::info, run_info},
@@ -131,10 +156,15 @@ int run_repl(std::span<const std::string_view> words)
             app.kernels = value;
         } else if (words[i] == "--tokenizer" && !value.empty()) {
             app.tokenizer = value;
+        } else if (words[i] == "--template" && !value.empty()) {
+            app.chat_template = value;
+        } else if (words[i] == "--system" && !value.empty()) {
+            app.system = value;
         } else if (threads > 0) {
             options.threads = threads;
         } else {
-            return complain("repl: expected --esp DIR [-t THREADS] [--kernels NAME] [--tokenizer FILE]");
+            return complain("repl: expected --esp DIR [-t THREADS] [--kernels NAME] [--tokenizer FILE] [--template "
+                            "NAME] [--system TEXT]");
         }
     }
     if (options.root.empty()) {
