@@ -67,8 +67,26 @@ struct Vocabulary256 {
     int moved = 0;
 };
 
-void check_prompt(const ChatTemplate& how, std::string_view text, const Tokenizer& tokenizer, FakePlatform& platform,
-                  Arena& arena)
+/// Built once: what is looked at here changes nothing in it.
+struct Loaded {
+    Loaded()
+    {
+        require(arena.add_extent(platform, 64 * 1024).ok() && scratch.add_extent(platform, 64 * 1024).ok());
+        require(tokenizer.build(vocabulary.view(), "gpt-2", arena).ok());
+    }
+    ~Loaded()
+    {
+        scratch.release(platform);
+        arena.release(platform);
+    }
+    Vocabulary256 vocabulary;
+    FakePlatform platform;
+    Arena arena;
+    Arena scratch;
+    BpeTokenizer tokenizer;
+};
+
+void check_prompt(const ChatTemplate& how, std::string_view text, const Tokenizer& tokenizer, FakePlatform& platform)
 {
     Prompt prompt(platform);
     const auto system = head(text, text.size() / 3);
@@ -80,7 +98,11 @@ void check_prompt(const ChatTemplate& how, std::string_view text, const Tokenize
     require(prompt.user(how, text, false, system).ok());
     require(prompt.thought(how).ok());
     std::vector<Token> ids(prompt.max_tokens(tokenizer));
+    Arena arena;
+    require(arena.add_extent(platform, prompt.scratch_bytes(tokenizer)).ok());
     auto count = prompt.encode(tokenizer, TextStart::fresh, ids, arena);
+    require(arena.broken_guard() == nullptr);
+    arena.release(platform);
     require(count.ok() && count.value() <= ids.size());
     std::string spelled;
     for (size_t i = 0; i < count.value(); ++i) {
@@ -99,24 +121,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     if (size < 1) {
         return 0;
     }
-    static const Vocabulary256 vocabulary;
+    static Loaded loaded;
+    const Tokenizer& tokenizer = loaded.tokenizer;
     const size_t jinja_size = std::min<size_t>(size_t{data[0]} * 8, size - 1);
     const std::string_view jinja(reinterpret_cast<const char*>(data) + 1, jinja_size);
     const std::string_view text(reinterpret_cast<const char*>(data) + 1 + jinja_size, size - 1 - jinja_size);
-    FakePlatform platform;
-    Arena arena;
-    BpeTokenizer tokenizer;
-    require(arena.add_extent(platform, (1u << 20) + 600 * text.size()).ok());
-    require(tokenizer.build(vocabulary.view(), "gpt-2", arena).ok());
-    const ChatTemplate how = recognise_template(jinja, "01 Feb 2030", tokenizer, arena);
+    const ChatTemplate how = recognise_template(jinja, "01 Feb 2030", tokenizer, loaded.scratch);
     require(how.family != nullptr && find_template_family(how.family->name) == how.family);
     require((recognise_family(jinja) == nullptr) == (how.origin == TemplateOrigin::fallback));
-    check_prompt(how, text, tokenizer, platform, arena);
+    check_prompt(how, text, tokenizer, loaded.platform);
     // And one that nothing in the input need find.
     const auto& families = template_families();
     const TemplateFamily& other = families[size % families.size()];
-    check_prompt(template_of(other, TemplateOrigin::chosen, tokenizer, arena), text, tokenizer, platform, arena);
-    require(arena.broken_guard() == nullptr);
-    arena.release(platform);
+    check_prompt(template_of(other, TemplateOrigin::chosen, tokenizer, loaded.scratch), text, tokenizer,
+                 loaded.platform);
+    require(loaded.scratch.broken_guard() == nullptr && loaded.scratch.used_bytes() == 0);
     return 0;
 }
