@@ -35,7 +35,8 @@ CORE := \
   src/log/ring_log.cpp \
   src/cpu/features.cpp src/cpu/kernels.cpp \
   src/sentinel/sentinel.cpp \
-  src/tokenizer/bpe.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp src/tokenizer/spm.cpp \
+  src/tokenizer/bpe.cpp src/tokenizer/chat_template.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp \
+  src/tokenizer/spm.cpp src/tokenizer/template_families.cpp \
   src/tokenizer/unicode.cpp src/tokenizer/unicode_classes.cpp src/tokenizer/unicode_forms.cpp src/tokenizer/utf8.cpp \
   src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_hyperparameters.cpp \
   src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
@@ -45,14 +46,14 @@ CORE := \
   src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weights.cpp \
-  src/engine/chat.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
-  src/engine/stop_filter.cpp
+  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
 APP := \
   src/repl/cmd_sampling.cpp src/repl/cmd_session.cpp src/repl/cmd_system.cpp src/repl/cmd_tools.cpp \
   src/repl/commands.cpp src/repl/completion.cpp src/repl/history.cpp src/repl/keys.cpp src/repl/line_editor.cpp \
   src/repl/line_view.cpp src/repl/multiline.cpp src/repl/repl.cpp src/repl/report.cpp src/repl/tool_args.cpp \
-  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp \
+  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp src/repl/tool_render.cpp \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 

@@ -37,7 +37,8 @@ struct WorkspaceShape {
 /// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's, the prompt's ids.
 uint64_t scratch_bytes(const ModelDesc& desc)
 {
-    return LoadedTokenizer::encode_bytes(desc.vocabulary, kMaxPromptBytes) + desc.vocab_size * 16 +
+    return LoadedTokenizer::encode_bytes(desc.vocabulary, kMaxPromptBytes + kTemplateBytes) +
+           2 * LoadedTokenizer::encode_bytes(desc.vocabulary, kTemplateBytes) + desc.vocab_size * 16 +
            16 * Arena::kAlignment;
 }
 

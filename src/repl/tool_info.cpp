@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "engine/templates.h"
+#include "mem/file_bytes.h"
 #include "repl/report.h"
 #include "repl/tools.h"
 
@@ -44,16 +46,35 @@ private:
     Platform& m_console;
 };
 
+struct TemplateFinding {
+    const TemplateFamily* family;
+    TemplateOrigin origin;
+};
+
+/// Without the vocabulary, so an unknown template's fallback is not told from what it falls back to.
+Result<TemplateFinding> find_family(Platform& platform, const ModelDesc& desc)
+{
+    const auto jinja = TRY(read_chat_template(platform, desc));
+    if (desc.chat_template_bytes == 0) {
+        return TemplateFinding{&raw_family(), TemplateOrigin::absent};
+    }
+    const TemplateFamily* family = recognise_family(as_text(jinja));
+    return TemplateFinding{family != nullptr ? family : &raw_family(),
+                           family != nullptr ? TemplateOrigin::recognised : TemplateOrigin::fallback};
+}
+
 /// A GGUF file without tensors, of whatever architecture.
 Result<void> report_vocabulary_only(Platform& platform, ModelDesc& desc, std::string_view tokenizer)
 {
     ConsoleSink out(platform);
+    const TemplateFinding found = TRY(find_family(platform, desc));
     desc.vocabulary = TRY(find_vocabulary(platform, desc, tokenizer));
     out.line("file: {}", desc.path);
     out.line("format: {}, a vocabulary only", desc.format);
     out.line("architecture: {}", desc.architecture);
     out.line("file_size_bytes: {}", desc.file_size_bytes);
     report_vocabulary(desc, out);
+    report_template(*found.family, found.origin, out);
     return success();
 }
 
@@ -67,8 +88,10 @@ Result<void> tool_info(Platform& platform, const ToolArgs& args)
     }
     const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
     const MemoryPlan plan = TRY(plan_memory(candidate, args.context));
+    const TemplateFinding found = TRY(find_family(platform, candidate.desc));
     ConsoleSink out(platform);
     report_model(candidate.desc, plan, out);
+    report_template(*found.family, found.origin, out);
     return success();
 }
 
