@@ -140,6 +140,8 @@ private:
     /// The next turn's tokens; with `answer` those of an answer that was given.
     Result<Composed> compose(Place place, std::string_view text, const std::string_view* answer);
     Result<std::span<Token>> encode_prompt(TextStart start);
+    /// Tokens of what an answer begins with, behind what asks for it.
+    Result<size_t> thought_length();
     /// Positions that a turn wants free for its answer before it starts, if the context is large enough for it.
     size_t answer_room() const { return std::min<size_t>(settings.max_tokens, m_session.context() / 4); }
     Place next_place() const { return m_turn_count == 0 ? Place::first : Place::later; }

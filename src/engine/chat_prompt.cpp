@@ -70,10 +70,12 @@ Result<Chat::Composed> Chat::compose(Place place, std::string_view text, const s
     }
     TRY(m_prompt.user(m_how, text, is_first, m_system));
     TRY(m_prompt.open(m_how));
-    std::span<Token> bare;
-    if (answer != nullptr || !m_how.family->thought.empty()) {
-        bare = TRY(encode_prompt(start));
-        TRY(answer != nullptr ? m_prompt.answer(m_how, *answer) : m_prompt.thought(m_how));
+    std::span<Token> opened; // only when an answer follows: it is as long as all the rest
+    if (answer != nullptr) {
+        opened = TRY(encode_prompt(start));
+        TRY(m_prompt.answer(m_how, *answer));
+    } else {
+        TRY(m_prompt.thought(m_how));
     }
     Composed turn;
     turn.tokens = TRY(encode_prompt(start));
@@ -82,9 +84,22 @@ Result<Chat::Composed> Chat::compose(Place place, std::string_view text, const s
     if (is_first && m_system.size() > 0) {
         turn.text = turn.turn;
     }
-    turn.bare = bare.empty() ? turn.tokens.size() : common_length(bare, turn.tokens);
-    turn.answer = answer != nullptr ? turn.bare : turn.tokens.size();
+    turn.answer = answer != nullptr ? common_length(opened, turn.tokens) : turn.tokens.size();
+    turn.bare = answer != nullptr ? turn.answer : turn.answer - TRY(thought_length());
     return turn;
+}
+
+Result<size_t> Chat::thought_length()
+{
+    if (m_how.family->thought.empty()) {
+        return size_t{0};
+    }
+    m_prompt.clear();
+    TRY(m_prompt.open(m_how));
+    const auto opened = TRY(encode_prompt(TextStart::fresh));
+    TRY(m_prompt.thought(m_how));
+    const auto thinking = TRY(encode_prompt(TextStart::fresh));
+    return thinking.size() - common_length(opened, thinking);
 }
 
 size_t Chat::keep_front(const Composed& turn)
@@ -239,12 +254,12 @@ Result<size_t> Chat::replay(const Transcript& old, const TurnSink& sink)
     while (first > 0 && old.known(first - 1)) {
         const auto answer = without_thoughts(*m_how.family, old.answer(first - 1));
         // As the first of all it takes most: everything in front comes with it.
-        const size_t whole = TRY(compose(Place::first, old.user(first - 1), &answer)).tokens.size();
-        const size_t alone = TRY(compose(Place::later, old.user(first - 1), &answer)).tokens.size();
-        if (whole > room) {
-            break;
+        auto whole = compose(Place::first, old.user(first - 1), &answer);
+        if (!whole.ok() || whole.value().tokens.size() > room) {
+            break; // or longer than any text that is encoded at once
         }
-        room -= std::min(alone, room);
+        auto alone = compose(Place::later, old.user(first - 1), &answer);
+        room -= alone.ok() ? std::min(alone.value().tokens.size(), room) : room;
         --first;
     }
     for (size_t i = first; i < old.count(); ++i) {
