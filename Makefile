@@ -38,10 +38,14 @@ CORE := \
   src/tokenizer/bpe.cpp src/tokenizer/chat_template.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp \
   src/tokenizer/spm.cpp src/tokenizer/template_families.cpp \
   src/tokenizer/unicode.cpp src/tokenizer/unicode_classes.cpp src/tokenizer/unicode_forms.cpp src/tokenizer/utf8.cpp \
-  src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_metadata.cpp \
-  src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
-  src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_types.cpp src/format/vocabularies.cpp \
-  src/model/archs.cpp src/model/llama.cpp src/model/llama_check.cpp src/model/loader.cpp src/model/ops.cpp src/model/tokenizers.cpp \
+  src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_hyperparameters.cpp \
+  src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
+  src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
+  src/format/vocabularies.cpp \
+  src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
+  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
+  src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp src/model/tokenizers.cpp \
+  src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
@@ -53,9 +57,12 @@ APP := \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 
-KERNELS_scalar := kernels/scalar/dequantize.cpp kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp kernels/avx2/q8.cpp
+KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
+  kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
+  kernels/sse2/sse2.cpp
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+  kernels/avx2/q8.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
@@ -93,7 +100,7 @@ isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench fuzz clean tests
+.PHONY: all help host image run test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -129,6 +136,9 @@ fuzz: | setup-build setup-clang setup-fuzz ## libFuzzer on every parser, FUZZ_SE
 	@set -e; for f in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$(basename $$f); echo "--- $$f"; \
 	  $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=65536 -print_final_stats=0 -verbosity=0 \
 	  -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$(basename $$f) $(wildcard tests/golden/data); done
+
+parity: | setup-parity host ## make the fixtures of the architectures anew with transformers, and compare
+	.venv-parity/bin/python scripts/reference/make_arch_fixtures.py --check
 
 clean: ## remove build/
 	rm -rf build

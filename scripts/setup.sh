@@ -3,16 +3,15 @@
 #
 # Installs what a target of the Makefile needs, and nothing that is there already:
 #
-#     scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz...
+#     scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz|torch|parity...
 #
 # Called at the start of nearly every target, so the look costs a few milliseconds and says nothing. Packages come
-# through apt-get (with sudo unless root); Python packages go into .venv, never into the system. Bash 3.2 suffices:
-# that is macOS'.
+# through apt-get (with sudo unless root); Python packages go into .venv and its like, never into the system. Bash 3.2
+# suffices: that is macOS'.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-VENV=.venv
 LOG=build/setup.log
 # An ordinary user's PATH on Debian has no sbin, where sgdisk and fsck.fat are.
 PATH="$PATH:/usr/sbin:/sbin"
@@ -27,6 +26,9 @@ IMAGE="python3:python3 sgdisk:gdisk mformat:mtools"
 QEMU="qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF:ovmf"
 TEST="fsck.fat:dosfstools"
 BENCH="/usr/include/benchmark/benchmark.h:libbenchmark-dev"
+# The distribution's torch is a CPU build of some hundred MB; the registry's for Linux holds CUDA.
+SITE=/usr/lib/python3/dist-packages
+TORCH="python3:python3 $SITE/torch:python3-torch $SITE/numpy:python3-numpy $SITE/matplotlib:python3-matplotlib"
 # clang-tidy reads the tests and benchmarks too, so it needs their headers.
 CLANG="clang++:clang /usr/include/gtest/gtest.h:libgtest-dev"
 LINT="clang-tidy:clang-tidy /usr/include/gtest/gtest.h:libgtest-dev /usr/include/gmock/gmock.h:libgmock-dev $BENCH"
@@ -44,7 +46,9 @@ tools_of() {
         image) echo "$IMAGE" ;;
         qemu) echo "$IMAGE $QEMU" ;;
         lint) echo "$BUILD $LINT" ;;
-        test) echo "$BUILD $IMAGE $QEMU $LINT $TEST" ;;
+        test) echo "$BUILD $IMAGE $QEMU $LINT $TEST $TORCH" ;;
+        torch) echo "$TORCH" ;;
+        parity) echo "$BUILD" ;;
         bench) echo "$BUILD $IMAGE $QEMU $BENCH" ;;
         clang) echo "$CLANG" ;;
         fuzz) fuzzer_runtime ;;
@@ -57,7 +61,28 @@ requirements_of() {
         image | qemu) echo "scripts/requirements.txt" ;;
         bench) echo "scripts/requirements.txt scripts/requirements-test.txt" ;;
         lint) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" ;;
-        test) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" ;;
+        test) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" \
+                   "scripts/requirements-torch.txt" ;;
+        torch) echo "scripts/requirements-torch.txt" ;;
+        parity) echo "scripts/requirements-parity.txt" ;;
+    esac
+}
+
+# Each of these has an environment of its own: with the system's packages, or with large ones.
+venv_of() {
+    case $1 in
+        *-torch.txt) echo .venv-torch ;;
+        *-parity.txt) echo .venv-parity ;;
+        *) echo .venv ;;
+    esac
+}
+
+make_venv() {
+    case $1 in
+        # The distribution's torch belongs to the distribution's Python, whatever other comes first on the PATH.
+        .venv-torch) "$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3)" -m venv --clear \
+            --system-site-packages "$1" ;;
+        *) python3 -m venv --clear "$1" ;;
     esac
 }
 
@@ -75,24 +100,24 @@ venv_works() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 unique() { tr -s ' ' '\n' <<<"$1" | sort -u | tr '\n' ' '; }
 
 missing_packages() {
-    local pair packages=""
+    local pair file packages=""
     for pair in $TOOLS; do
         present "${pair%%:*}" || packages="$packages ${pair##*:}"
     done
-    if [ -n "$REQUIREMENTS" ] && [ ! -x "$VENV/bin/python" ] && ! venv_works; then
-        packages="$packages python3 python3-venv"
-    fi
+    for file in $REQUIREMENTS; do
+        [ -x "$(venv_of "$file")/bin/python" ] || venv_works || packages="$packages python3 python3-venv"
+    done
     [ -z "$packages" ] || unique "$packages"
 }
 
 # The stamp of a requirements file holds its text, so an edit of the file is what makes it new.
-stamp_of() { echo "$VENV/$(basename "$1" .txt).stamp"; }
+stamp_of() { echo "$(venv_of "$1")/$(basename "$1" .txt).stamp"; }
 
 stale_requirements() {
     local file stamp
     for file in $(unique "$REQUIREMENTS"); do
         stamp=$(stamp_of "$file")
-        [ -x "$VENV/bin/python" ] && [ -f "$stamp" ] && [ "$(<"$file")" = "$(<"$stamp")" ] || echo "$file"
+        [ -x "$(venv_of "$file")/bin/python" ] && [ -f "$stamp" ] && [ "$(<"$file")" = "$(<"$stamp")" ] || echo "$file"
     done
 }
 
@@ -127,27 +152,28 @@ install_packages() {
 }
 
 install_requirements() {
-    local file
-    if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
-        python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed"
-        say "making $VENV with $(python3 --version)"
-        logged python3 -m venv --clear "$VENV"
-    fi
+    local file venv
     for file in "$@"; do
-        say "installing into $VENV: $(sed -n 's/^\([A-Za-z][^=]*\)==.*/\1/p' "$file" | sort -u | tr '\n' ' ')"
-        logged "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input -r "$file"
+        venv=$(venv_of "$file")
+        if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+            python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed"
+            say "making $venv"
+            logged make_venv "$venv"
+        fi
+        say "installing into $venv: $(sed -n 's/^\([A-Za-z][^=]*\)==.*/\1/p' "$file" | sort -u | tr '\n' ' ')"
+        logged "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$file"
         cp "$file" "$(stamp_of "$file")"
     done
 }
 
 main() {
     local group packages stale
-    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz..."
+    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz|torch|parity..."
     TOOLS="" REQUIREMENTS=""
     for group in "$@"; do
         case $group in
-            build | image | qemu | test | lint | bench | clang | fuzz) ;;
-            *) fail "there is no group '$group': build, image, qemu, test, lint, bench, clang or fuzz" ;;
+            build | image | qemu | test | lint | bench | clang | fuzz | torch | parity) ;;
+            *) fail "there is no group '$group': build, image, qemu, test, lint, bench, clang, fuzz, torch or parity" ;;
         esac
         TOOLS="$TOOLS $(tools_of "$group")"
         REQUIREMENTS="$REQUIREMENTS $(requirements_of "$group")"

@@ -6,6 +6,7 @@
 #include "boot/demos.h"
 #include "boot/load_bar.h"
 #include "boot/menu.h"
+#include "format/gguf_shards.h"
 #include "mem/file_bytes.h"
 #include "repl/commands.h"
 
@@ -170,7 +171,7 @@ void App::read_script()
 void App::describe(const Candidate& file, MenuEntry& entry)
 {
     entry = {};
-    entry.name = file.name();
+    entry.name = gguf::model_name(file.path);
     entry.path = file.path;
     entry.size_bytes = file.size_bytes;
     if (file.is_directory) {
@@ -187,6 +188,7 @@ void App::describe(const Candidate& file, MenuEntry& entry)
     entry.parameters = desc.parameters;
     entry.context = desc.context_length;
     entry.architecture = desc.architecture;
+    entry.file_count = desc.shard_count;
     entry.kind = model_kind_name(desc.kind);
     auto plan = fit_memory(m_platform, inspected.value(), m_config.context.value_or(0));
     if (!plan.ok()) {
@@ -216,7 +218,7 @@ void App::scan()
 
 bool App::load(std::string_view path)
 {
-    LoadBar bar(m_platform, m_keys, file_name(path));
+    LoadBar bar(m_platform, m_keys, gguf::model_name(path));
     auto loaded = m_engine.load(path, m_options.tokenizer, m_config.context.value_or(0), bar.observer());
     bar.finish(loaded.ok());
     if (!loaded.ok()) {
@@ -302,7 +304,7 @@ void App::greet()
     const ModelDesc& desc = m_engine.model().desc;
     const size_t context = m_engine.session().context();
     const uint64_t wanted = std::min(m_config.context.value_or(desc.context_length), desc.context_length);
-    say("{}: {}, {} parameters, {}, context {}, {} of memory", file_name(desc.path), desc.architecture,
+    say("{}: {}, {} parameters, {}, context {}, {} of memory", gguf::model_name(desc.path), desc.architecture,
         human_count(desc.parameters), desc.type, context, human_bytes(m_engine.session().plan().total()));
     if (context < wanted) {
         say("[memory] the context was shrunk from {} to {} positions to fit", wanted, context);
@@ -353,8 +355,13 @@ void App::list(LineSink& out)
 {
     for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
         if (entry.loadable) {
-            out.line("[+] {:<32} {:>8} {:<12} {:>10}", entry.path, human_count(entry.parameters), entry.type,
-                     human_bytes(entry.size_bytes));
+            Text<32> files;
+            if (entry.file_count > 1) {
+                format(files, " in {} files", entry.file_count);
+            }
+            out.line("[+] {:<32} {:<8} {:>8} {:<8} {:>10}{}", Text<400>("{}{}", folder_of(entry.path), entry.name),
+                     entry.architecture, human_count(entry.parameters), entry.type, human_bytes(entry.size_bytes),
+                     files);
         } else {
             out.line("[!] {}", entry.reason);
         }
@@ -369,9 +376,7 @@ Result<Text<384>> App::find(std::string_view name)
     const MenuEntry* nearest = nullptr;
     size_t distance = SIZE_MAX;
     for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
-        const auto stem = head(entry.name, entry.name.view().rfind('.'));
-        if (equal_ignore_case(entry.name, name) || equal_ignore_case(entry.path, name) ||
-            equal_ignore_case(stem, name)) {
+        if (is_meant(name, entry.path)) {
             return entry.path;
         }
         const size_t here = edit_distance(entry.name, name);

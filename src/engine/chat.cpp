@@ -227,7 +227,7 @@ Result<void> Chat::generate(const TurnSink& sink, TurnStats& stats)
             inject_in_answer();
         }
         const auto history = m_session.tokens();
-        auto drawn = sample(settings.sampler, {m_session.logits(), history, history.subspan(m_current.answer)},
+        auto drawn = sample(settings.sampler, {m_session.drawable_logits(), history, history.subspan(m_current.answer)},
                             m_session.kernels(), random, m_session.scratch());
         if (!drawn.ok()) {
             return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::decode, drawn.error()).what);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/model.h"
+#include "model/weights.h"
 
 namespace llmk {
 
@@ -44,12 +45,6 @@ Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context
 /// What fits into the memory there is: the wanted context, or the largest that does. Status::out_of_memory says the
 /// bytes needed, the bytes there, and what would fit.
 Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context);
-
-/// Told of the bytes read so far; false cancels the load.
-struct LoadObserver {
-    void* context = nullptr;
-    bool (*progress)(void* context, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
-};
 
 /// Reserves WEIGHTS, reads the file, loads the vocabulary, binds the architecture, freezes WEIGHTS. On failure the
 /// arenas hold nothing of it. `model` was made of the candidate's description.

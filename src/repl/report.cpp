@@ -97,6 +97,9 @@ void report_vocabulary(const ModelDesc& desc, LineSink& out)
 void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
 {
     out.line("file: {}", desc.path);
+    if (desc.shard_count > 1) {
+        out.line("files: {}", desc.shard_count);
+    }
     out.line("format: {}", desc.format);
     out.line("architecture: {}", desc.architecture);
     out.line("kind: {}", model_kind_name(desc.kind));

@@ -105,6 +105,8 @@ constexpr Flag kFlags[] = {
     {"-o", kLogits, "FILE", "float32, one row of vocab_size a position", set_text<&ToolArgs::output>},
     {"--no-bos", kTokens, "", "without the BOS token", set_switch<&ToolArgs::no_bos>},
     {"--parse-special", kTokens, "", "read control tokens by their names", set_switch<&ToolArgs::parse_special>},
+    {"--null", kTokens, "", "texts on standard input end at a NUL; a line of ids for each",
+     set_switch<&ToolArgs::null>},
     {"-r", kBench, "RUNS", "speeds are the median of these (default 5)", set_number<&ToolArgs::runs>},
     {"--json", kBench, "", "one JSON object a line", set_switch<&ToolArgs::json>},
 };

@@ -24,6 +24,7 @@ struct ToolArgs {
     bool ids = false;                       ///< --ids of generate
     bool no_bos = false;                    ///< --no-bos
     bool parse_special = false;             ///< --parse-special
+    bool null = false;                      ///< --null: texts on standard input, each ended by a NUL
     std::string_view chat_template;         ///< --template
     std::string_view system;                ///< --system
     bool json = false;                      ///< --json

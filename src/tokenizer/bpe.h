@@ -5,8 +5,8 @@
 // merges is joined, the leftmost of equals, until none of the list is left. A merge is a pair of texts: either side,
 // and the whole, may be absent from the vocabulary.
 //
-// Differs from llama.cpp on purpose: Qwen's text is normalized to form C, as the models were trained; a byte that is no
-// UTF-8 stays itself instead of becoming U+FFFD.
+// Differs from llama.cpp on purpose: the text is normalized to form C where the models were trained so (a row of
+// src/tokenizer/pretokenize.h says it); a byte that is no UTF-8 stays itself instead of becoming U+FFFD.
 #pragma once
 
 #include "llmk/vocabulary.h"

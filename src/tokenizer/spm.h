@@ -2,9 +2,9 @@
 //
 // SentencePiece BPE with scores (Kudo and Richardson 2018, arXiv:1808.06226), as Llama 1 and 2 and llama2.c use it: a
 // blank in front, characters first, then the neighbouring pair whose joined piece has the highest score is merged, the
-// leftmost of equals, until none is left; what is no piece becomes byte tokens. Before that, special entries are cut
-// out of the text (src/tokenizer/special.h). Where sentencepiece and llama.cpp differ (a blank also behind a special
-// entry) it does as llama.cpp, whose files these are.
+// leftmost of equals, until none is left; what is no piece becomes byte tokens. U+2581 in a text is a blank. Before all
+// that, special entries are cut out of the text (src/tokenizer/special.h). Where sentencepiece and llama.cpp differ (a
+// blank also behind a special entry) it does as llama.cpp, whose files these are.
 #pragma once
 
 #include "llmk/vocabulary.h"

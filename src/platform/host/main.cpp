@@ -6,6 +6,7 @@
 #include "platform/host/host_platform.h"
 #include "repl/tools.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -16,7 +17,7 @@ using namespace llmk;
 
 constexpr const char* kUsage =
     "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
-    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [--parse-special] [-p TEXT]\n"
+    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [--parse-special] [-p TEXT | --null]\n"
     "       llmk render -m FILE [--template NAME] [--system TEXT] [--ids] [-p TEXT]\n"
     "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
     "       llmk info -m FILE\n"
@@ -82,11 +83,36 @@ template <class Use> Result<void> with_vocabulary(Platform& platform, const Voca
     return result;
 }
 
+/// A line of ids for the prompt, for standard input, or for each text on it that a NUL ends.
+Result<void> print_tokens(Platform& platform, const Tokenizer& tokenizer, const ToolArgs& args)
+{
+    const auto print = [&](std::string_view text) {
+        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add,
+                           args.parse_special ? SpecialText::parse : SpecialText::plain);
+    };
+    if (args.prompt) {
+        return print(*args.prompt);
+    }
+    const std::string input = read_standard_input();
+    if (!args.null) {
+        return print(input);
+    }
+    for (size_t at = 0; at < input.size();) {
+        const size_t end = std::min(input.find('\0', at), input.size());
+        TRY(print(head(tail(input, at), end - at)));
+        at = end + 1;
+    }
+    return success();
+}
+
 Result<void> run_tokens(Platform& platform, const ToolArgs& args)
 {
     TRY(check_kernels(args.kernels));
     if (args.model.empty() && args.tokenizer.empty()) {
         return fail(Status::invalid_argument, "-m FILE or --tokenizer FILE is needed");
+    }
+    if (args.null && args.prompt) {
+        return fail(Status::invalid_argument, "--null reads texts from standard input; leave out -p");
     }
     VocabularyDesc desc;
     if (args.model.empty()) {
@@ -95,11 +121,8 @@ Result<void> run_tokens(Platform& platform, const ToolArgs& args)
         const ModelDesc model = TRY(describe_model(platform, args.model));
         desc = TRY(find_vocabulary(platform, model, args.tokenizer));
     }
-    const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
-    return with_vocabulary(platform, desc, [&](const Tokenizer& tokenizer) {
-        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add,
-                           args.parse_special ? SpecialText::parse : SpecialText::plain);
-    });
+    return with_vocabulary(platform, desc,
+                           [&](const Tokenizer& tokenizer) { return print_tokens(platform, tokenizer, args); });
 }
 
 Result<void> run_render(Platform& platform, const ToolArgs& args)

@@ -333,6 +333,42 @@ TEST(App, AnUnknownTemplateIsSaid)
         << machine.platform.screen.transcript;
 }
 
+TEST(App, ASplitModelIsOneModel)
+{
+    Machine machine("default = big\ntimeout = 3\n");
+    const auto shards = split_gguf(tiny_gguf(), {7, 5, 8});
+    add_shards(machine.platform, "models/Big-F32", shards);
+    add_tiny_model(machine.platform, "small.bin");
+    auto gap = shards;
+    add_shards(machine.platform, "gap", gap);
+    machine.platform.volume().nodes.erase("gap-00002-of-00003.gguf");
+    std::string menu;
+    machine.platform.on_idle = [&] {
+        if (menu.empty()) {
+            menu = machine.platform.screen.text();
+            machine.platform.type(
+                "1/models\r/load small\r/load big-f32-00003-of-00003.gguf\r/model\r/load gap\r/exit\rq");
+        }
+    };
+    (void)machine.run();
+    EXPECT_NE(menu.find("[+]   1 Big-F32.gguf "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("[!]   2 gap.gguf "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("[+]   3 small.bin "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("models/Big-F32-00001-of-00003.gguf"), std::string::npos) << menu;
+    EXPECT_NE(menu.find("llama, 3 files, "), std::string::npos) << menu;
+    const std::string total(
+        human_bytes(shards[0].bytes().size() + shards[1].bytes().size() + shards[2].bytes().size()).view());
+    EXPECT_NE(menu.find(total), std::string::npos) << menu;
+    EXPECT_TRUE(machine.shown("Big-F32.gguf [####################]"));
+    EXPECT_TRUE(machine.shown("Big-F32.gguf: llama, "));
+    EXPECT_TRUE(machine.shown("[+] models/Big-F32.gguf "));
+    EXPECT_TRUE(machine.shown(total + " in 3 files\n"));
+    EXPECT_TRUE(machine.shown("[!] gap-00002-of-00003.gguf: this file is missing; the model is in 3 files"));
+    EXPECT_TRUE(machine.shown("error: gap-00002-of-00003.gguf: this file is missing"));
+    EXPECT_EQ(machine.times("Big-F32.gguf: llama, "), 2u) << "loaded again by the name of its third file";
+    EXPECT_TRUE(machine.shown("files: 3\n"));
+}
+
 TEST(App, NoMemoryForItself)
 {
     FakePlatform platform;
