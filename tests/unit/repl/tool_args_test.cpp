@@ -110,7 +110,7 @@ TEST(ToolArgs, SameFlagOtherMeaning)
     EXPECT_TRUE(bench.json);
     ToolArgs tokens;
     EXPECT_FALSE(tokens.null);
-    ASSERT_TRUE(parse(Tool::tokens, {"--no-bos", "--null", "--parse-special", "-p", "-p"}, tokens).ok());
+    ASSERT_TRUE(parse(Tool::tokens, {"--no-bos", "--parse-special", "--null", "-p", "-p"}, tokens).ok());
     EXPECT_TRUE(tokens.parse_special);
     EXPECT_TRUE(tokens.no_bos);
     EXPECT_TRUE(tokens.null);
