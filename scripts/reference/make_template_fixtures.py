@@ -6,7 +6,7 @@
     cases.json        conversations; of each family its template (template_texts.py), and of each vocabulary that it is
                       tried with the ids of apply_chat_template, one list a conversation
 
-To make them anew, with what scripts/requirements-reference.txt installs:
+To make them anew, with what scripts/requirements-parity.txt installs:
 
     python scripts/reference/make_template_fixtures.py
 """
