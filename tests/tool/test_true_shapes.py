@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -74,16 +73,22 @@ def planned(llmk: Tool, model: Shaped) -> dict[str, int]:
     return {"total": int(found[1]), "kv": int(found[2])}
 
 
+# A process inherits the peak of the one that started it, and this one has grown by all the tests before: one in between
+# has not.
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stderr=subprocess.STDOUT).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
 def run_measured(arguments: list[str]) -> tuple[str, int]:
     """What the host tool printed, and the most memory it had at once, in bytes."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([str(built("host/llmk")), *arguments], stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode("utf-8", "replace")
-    assert process.returncode == 0, text
-    return text, usage.ru_maxrss * 1024
+    command = [sys.executable, "-c", MEASURE, str(built("host/llmk")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout, int(done.stderr) * 1024
 
 
 def test_runs_in_the_memory_that_its_size_predicts(model: Shaped, llmk: Tool) -> None:
