@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
@@ -106,14 +107,14 @@ def add_all_keys(
         vocabulary.add_keys(writer)
 
 
-def part_pattern(output: Path) -> str:
-    """What the parts of an output are called when it is split."""
-    return f"{output.name.removesuffix('.gguf')}-?????-of-?????.gguf"
+def stem_of(output: Path) -> str:
+    """What the parts' names begin with when an output is split."""
+    return output.name.removesuffix(".gguf").removesuffix(".bin")
 
 
 def output_there(output: Path) -> bool:
     """Whether there is an output of this name, whole or in parts."""
-    return output.exists() or any(output.parent.glob(part_pattern(output)))
+    return output.exists() or any(output.parent.glob(f"{glob.escape(stem_of(output))}-?????-of-?????.gguf"))
 
 
 def check_output(output: Path, force: bool) -> None:
@@ -132,8 +133,8 @@ def put_in_place(part: Path, output: Path, settings: Settings, progress: Progres
         part.replace(output)
         return [output], []
     try:
-        stem = output.name.removesuffix(".gguf")
-        files = split_file(part, output.parent, settings.split_max_bytes, progress, stem=stem, force=settings.force)
+        stem, limit = stem_of(output), settings.split_max_bytes
+        files = split_file(part, output.parent, limit, progress, stem=stem, force=settings.force)
     except SplitError as error:
         raise ConvertError(str(error).replace(str(part), str(output))) from error
     reason = ", as FAT32 holds no larger files" if settings.split_max_bytes == FAT32_BYTES else ""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The rows of make_arch_fixtures.py: tiny configurations of each architecture, each with what it is there to show.
 
-The sizes are the smallest that hold the feature: several queries a KV head, windows that end before the 64th position,
-caps that bend the values they meet.
+The sizes are small and hold the feature: several queries a KV head, windows that end before the 64th position, caps
+that bend the values they meet. Rows of a multiple of 32 values, in one model of each architecture, can be packed in
+blocks; other lengths leave ends to every vector loop.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ GEMMA3_ROPE = {
     "sliding_attention": rope(theta=10000.0),
     "full_attention": rope("linear", 100000.0, factor=8.0),
 }
-GPT2 = {"n_embd": 24, "n_layer": 2, "n_head": 3, "n_positions": CONTEXT}
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT}
 NANO_GPT = {"n_embd": 24, "n_layer": 2, "n_head": 3, "block_size": CONTEXT, "dropout": 0.0}
 NO_GPT2_BIAS = {"activation_function": "gelu"}
 
@@ -111,14 +112,14 @@ FIXTURES = {
         sizes(24, 40, 2, 4, 2, head_dim=8, sliding_window=16, **LLAMA),
         {"sliding window": {"sliding_window": None}},
     ),
-    "gpt2": Fixture("GPT2", Bpe(), 124, GPT2, {"tanh form of GELU": NO_GPT2_BIAS}),
+    "gpt2": Fixture("GPT2", Bpe(), 1080, GPT2, {"tanh form of GELU": NO_GPT2_BIAS}),
     "gpt2_nanogpt": Fixture("NanoGpt", Bpe(), 266, NANO_GPT | {"bias": True}, {"erf form of GELU": {"gelu": "tanh"}}),
     "gpt2_nanogpt_no_bias": Fixture("NanoGpt", Bpe(), 3, NANO_GPT | {"bias": False}, padding=7),
     "qwen2_gqa": Fixture(
         "Qwen2",
         QWEN2,
-        4,
-        sizes(32, 48, 2, 4, 2, tie_word_embeddings=True, rope_parameters=rope(theta=1000000.0)),
+        8,
+        sizes(32, 64, 2, 4, 2, tie_word_embeddings=True, rope_parameters=rope(theta=1000000.0)),
         {"rope theta": DEFAULT_ROPE},
         old_config=True,
         padding=9,
@@ -129,11 +130,11 @@ FIXTURES = {
     "qwen3": Fixture(
         "Qwen3",
         QWEN2,
-        28,
-        sizes(24, 40, 2, 4, 2, head_dim=16, tie_word_embeddings=True, rope_parameters=rope(theta=1000000.0)),
+        2,
+        sizes(32, 64, 2, 4, 2, head_dim=16, tie_word_embeddings=True, rope_parameters=rope(theta=1000000.0)),
         {"rope theta": DEFAULT_ROPE},
     ),
-    "phi3": Fixture("Phi3", PHI3, 50, sizes(24, 40, 2, 3, 3, **DEFAULT_ROPE), old_config=True),
+    "phi3": Fixture("Phi3", PHI3, 5, sizes(32, 64, 2, 4, 2, **DEFAULT_ROPE), old_config=True),
     "phi3_sliding": Fixture(
         "Phi3",
         PHI3,
@@ -178,22 +179,22 @@ FIXTURES = {
     "gemma2": Fixture(
         "Gemma2",
         GEMMA,
-        55,
+        311,
         sizes(
-            24,
-            40,
+            32,
+            64,
             3,
             2,
             1,
-            head_dim=16,
-            query_pre_attn_scalar=12,
+            head_dim=32,
+            query_pre_attn_scalar=16,
             sliding_window=16,
             attn_logit_softcapping=1.5,
             final_logit_softcapping=4.0,
             **DEFAULT_ROPE,
         ),
         {
-            "scale of the scores": {"query_pre_attn_scalar": 16},
+            "scale of the scores": {"query_pre_attn_scalar": 32},
             "cap of the scores": {"attn_logit_softcapping": None},
             "cap of the logits": {"final_logit_softcapping": None},
             "sliding window": {"sliding_window": CONTEXT},
@@ -203,8 +204,8 @@ FIXTURES = {
     "gemma3": Fixture(
         "Gemma3",
         GEMMA,
-        3,
-        sizes(24, 32, 7, 2, 1, head_dim=16, query_pre_attn_scalar=16, sliding_window=16, rope_parameters=GEMMA3_ROPE),
+        28,
+        sizes(32, 32, 7, 2, 1, head_dim=16, query_pre_attn_scalar=16, sliding_window=16, rope_parameters=GEMMA3_ROPE),
         {
             "sliding window": {"sliding_window": CONTEXT},
             "one layer that sees all": {"layer_types": ["sliding_attention"] * 7},

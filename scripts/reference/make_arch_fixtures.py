@@ -258,7 +258,7 @@ def write_checkpoint(fixture: Fixture, tensors: Tensors, folder: Path) -> tuple[
 
 def convert(source: Path, model: str, output: Path) -> None:
     command = [sys.executable, str(SCRIPTS / "convert_models.py"), "--model", model]
-    command += ["--input", str(source), "--output", str(output), "--type", "f32"]
+    command += ["--input", str(source), "--output", str(output), "--type", "f32", "--force"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the converter says: {(done.stderr or done.stdout).strip()}")
@@ -307,7 +307,8 @@ def make(name: str, folder: Path) -> str:
     fixture = FIXTURES[name]
     output = folder / f"{name}.gguf"
     with tempfile.TemporaryDirectory() as temporary:
-        checkpoint = Path(temporary)
+        checkpoint = Path(temporary) / name  # the converter names the model after it
+        checkpoint.mkdir()
         encode = fixture.vocabulary.write(checkpoint)
         tensors, values = compute(fixture, fixture.seed, encode)
         convert(*write_checkpoint(fixture, tensors, checkpoint), output)
@@ -369,6 +370,7 @@ def main() -> int:
     args = parse()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     names = args.names or list(FIXTURES)
     failures = 0
     args.output.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ class App final : public ModelShelf {
 public:
     App(Platform& platform, const AppOptions& options)
         : m_options(options), m_platform(platform), m_engine(platform), m_keys(platform), m_history(m_history_storage),
-          m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform)
+          m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform), m_carried(platform)
     {
     }
 
@@ -48,7 +48,10 @@ private:
     void describe(const Candidate& file, MenuEntry& entry);
     bool load(std::string_view path);
     void apply_config() override;
+    void apply_template(std::string_view name);
     void greet();
+    /// Goes on with the conversation that /load took along.
+    void go_on();
     /// The chat with the loaded model, and with those that /load puts in its place. False: leave the program.
     bool chat();
 
@@ -66,7 +69,10 @@ private:
     CandidateList m_files;
     MenuEntry m_entries[CandidateList::kCapacity];
     Repl* m_repl = nullptr; ///< while a model is being talked to
-    Text<480> m_note;       ///< above the menu: why the last model did not start
+    Transcript m_carried;   ///< what /load takes along to the next model
+    Text<2048> m_carried_system;
+    bool m_carries = false;
+    Text<480> m_note; ///< above the menu: why the last model did not start
 };
 
 void App::say(std::string_view line)
@@ -92,6 +98,9 @@ void App::start()
     if (kernels.empty() && m_config.kernels) {
         kernels = *m_config.kernels;
     }
+    if (m_config.threads) {
+        m_platform.use_processors(*m_config.threads);
+    }
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);
@@ -101,14 +110,17 @@ void App::start()
         say("error: {}", started.error().message);
         return;
     }
-    for (const auto name : {m_config.threads ? "threads" : "", m_config.chat_template ? "template" : "",
-                            m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
+    for (const auto name : {m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
         if (name[0] != 0) {
             say("[config] {} has no effect in this version", name);
         }
     }
     m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
     say("[CPU] {}", m_engine.cpu().brand);
+    if (m_platform.processor_count() > 0 && !m_platform.processors_note().empty()) {
+        say("[CPU] {}", m_platform.processors_note());
+        m_engine.note(LogCode::cpu, m_platform.processors_note());
+    }
     say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
     say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);
     read_script();
@@ -244,12 +256,53 @@ void App::apply_config()
     for (size_t i = 0; i < m_config.stop_count; ++i) {
         chat.settings.stops[i] = m_config.stops[i];
     }
-    if (m_config.system) {
-        auto set = chat.set_system(*m_config.system, {});
+    if (!m_options.chat_template.empty() || m_config.chat_template) {
+        apply_template(m_options.chat_template.empty() ? m_config.chat_template->view() : m_options.chat_template);
+    }
+    if (!m_options.system.empty() || m_config.system) {
+        auto set = chat.set_system(m_options.system.empty() ? m_config.system->view() : m_options.system, {});
         if (!set.ok()) {
             say("[config] system: {}", set.error().message);
         }
     }
+}
+
+void App::apply_template(std::string_view name)
+{
+    auto how = m_engine.find_chat_template(name);
+    if (!how.ok()) {
+        say("[config] template: {}", how.error().message);
+        return;
+    }
+    auto used = m_engine.chat().use_template(how.value(), {});
+    if (!used.ok()) {
+        say("[config] template: {}", used.error().message);
+    }
+}
+
+void App::go_on()
+{
+    if (!m_carries) {
+        return;
+    }
+    m_carries = false;
+    Chat& chat = m_engine.chat();
+    const TurnSink sink = m_repl->sink();
+    if (m_carried_system.size() > 0) {
+        auto set = chat.set_system(m_carried_system, sink);
+        if (!set.ok()) {
+            say("[load] the system prompt stays behind: {}", set.error().message);
+        }
+    }
+    if (m_carried.count() > 0) {
+        auto put = chat.replay(m_carried, sink);
+        if (put.ok()) {
+            say("[load] {} of {} turns go on with this model", put.value(), m_carried.count());
+        } else {
+            say("[load] the conversation starts anew: {}", put.error().message);
+        }
+    }
+    m_carried = Transcript(m_platform);
 }
 
 void App::greet()
@@ -261,6 +314,11 @@ void App::greet()
         human_count(desc.parameters), desc.type, context, human_bytes(m_engine.session().plan().total()));
     if (context < wanted) {
         say("[memory] the context was shrunk from {} to {} positions to fit", wanted, context);
+    }
+    const ChatTemplate& how = m_engine.chat().chat_template();
+    if (how.origin == TemplateOrigin::fallback) {
+        say("[template] the chat template in the file is not known; {} is used. /template NAME chooses another",
+            how.family->name);
     }
     m_platform.console_style(Style::dim);
     say(desc.kind == ModelKind::story ? "Type the start of a story; the model goes on. /help lists commands, Esc stops."
@@ -279,14 +337,21 @@ bool App::chat()
         Repl repl(m_engine, m_keys, m_editor, m_script, *this);
         m_repl = &repl;
         apply_config();
+        go_on();
         const ReplExit exit = repl.run();
         m_repl = nullptr;
         if (exit == ReplExit::leave) {
             return false;
         }
         const Text<384> wanted(repl.requested_model());
+        m_carries = exit == ReplExit::load && repl.keeps_conversation();
+        if (m_carries) {
+            m_carried_system = m_engine.chat().system();
+            m_carried = m_engine.chat().take_transcript();
+        }
         m_engine.unload();
         if (exit == ReplExit::menu || !load(wanted)) {
+            m_carries = false;
             return true;
         }
     }

@@ -26,7 +26,8 @@ Result<void> settle(const ModelDesc& desc, DecoderSettings& settings)
     settings.window = desc.sliding_window.value_or(4096);
     settings.global_period = desc.sliding_window_pattern.value_or(2);
     if (desc.block_count == kBlocks27b) {
-        settings.attention_divisor = math::sqrtf(static_cast<float>(desc.embedding_length / desc.head_count));
+        const uint64_t per_head = desc.embedding_length / desc.head_count;
+        settings.attention_divisor = math::sqrtf(static_cast<float>(per_head));
     }
     return success();
 }

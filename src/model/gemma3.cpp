@@ -30,7 +30,8 @@ Result<void> settle(const ModelDesc& desc, DecoderSettings& settings)
         settings.local_freq_base = desc.rope_freq_base_swa.value_or(10000.0f);
     }
     if (desc.block_count == kBlocks27b) {
-        settings.attention_divisor = math::sqrtf(static_cast<float>(desc.embedding_length / desc.head_count));
+        const uint64_t per_head = desc.embedding_length / desc.head_count;
+        settings.attention_divisor = math::sqrtf(static_cast<float>(per_head));
     }
     return success();
 }

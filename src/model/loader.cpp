@@ -37,8 +37,9 @@ struct WorkspaceShape {
 /// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's, the prompt's ids.
 uint64_t scratch_bytes(const ModelDesc& desc)
 {
-    return LoadedTokenizer::encode_bytes(desc.vocabulary, kMaxPromptBytes) + desc.vocab_size * 16 +
-           16 * Arena::kAlignment;
+    // Parts of a prompt are compared with the whole: the ids of twice a template, up to four a byte.
+    return LoadedTokenizer::encode_bytes(desc.vocabulary, kMaxPromptBytes + kTemplateBytes) +
+           2 * 4 * kTemplateBytes * sizeof(Token) + desc.vocab_size * 16 + 16 * Arena::kAlignment;
 }
 
 /// Bytes of WEIGHTS beside the file itself: vocabulary and what the architecture computes.

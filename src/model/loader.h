@@ -31,6 +31,8 @@ struct MemoryPlan {
 
 /// Longest prompt in bytes that SCRATCH is sized for.
 constexpr uint64_t kMaxPromptBytes = 64 * 1024;
+/// What a chat template puts around it at most: system prompt, markers.
+constexpr uint64_t kTemplateBytes = 4 * 1024;
 /// Rows of a prefill batch at most.
 constexpr uint64_t kPrefillBatch = 128;
 /// The context is not shrunk below this to make a model fit (or below its own, if that is smaller).

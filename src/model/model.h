@@ -94,7 +94,7 @@ struct Model {
     const Architecture* architecture = nullptr;
     LoadedTokenizer vocabulary;
     const Tokenizer* tokenizer = nullptr; ///< of the vocabulary
-    void* bound = nullptr; ///< the architecture's own, in WEIGHTS
+    void* bound = nullptr;                ///< the architecture's own, in WEIGHTS
 
     /// The tensor of a role; data is null when the model has none.
     Tensor tensor(TensorRole role, uint32_t layer = 0) const;

@@ -151,6 +151,10 @@ Result<RopeFrequencies> plain_rope(const ModelDesc& desc, float base, Arena& are
     return rope;
 }
 
-uint64_t rope_bytes(const ModelDesc& desc) { return rope_dimensions(desc) / 2 * sizeof(float) + Arena::kAlignment; }
+uint64_t rope_bytes(const ModelDesc& desc)
+{
+    // Learned positions leave rope.dimension_count unchecked.
+    return std::min(rope_dimensions(desc), desc.head_dim) / 2 * sizeof(float) + Arena::kAlignment;
+}
 
 } // namespace llmk

@@ -138,8 +138,8 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     Token token = prompt[fed - 1];
     uint64_t made = 0;
     for (size_t position = fed; position <= steps && fed == prompt.size() && !interrupted(tool); ++position) {
-        const Token next = TRY(sample(args.sampler, {session.logits(), session.tokens(), session.tokens().subspan(fed)},
-                                      session.kernels(), random, session.scratch()));
+        const SampleInput input = {session.drawable_logits(), session.tokens(), session.tokens().subspan(fed)};
+        const Token next = TRY(sample(args.sampler, input, session.kernels(), random, session.scratch()));
         if (next == tokenizer.bos() || (stops_at_ends && tokenizer.is_end(next))) {
             break;
         }

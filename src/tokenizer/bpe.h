@@ -50,7 +50,7 @@ private:
     };
     struct Work;
 
-    Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+    Result<size_t> encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                Arena& scratch) const override;
     Result<void> encode_fragment(std::string_view text, Work& work, Arena& scratch) const;
     void encode_word(std::string_view word, Work& work) const;

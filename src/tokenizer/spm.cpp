@@ -176,9 +176,10 @@ uint64_t SpmTokenizer::encode_bytes(uint64_t text_bytes)
     return n + n * sizeof(Symbol) + 3 * n * sizeof(Candidate) + 3 * Arena::kAlignment;
 }
 
-Result<size_t> SpmTokenizer::encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+Result<size_t> SpmTokenizer::encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                          Arena& scratch) const
 {
+    const std::string_view text = marked.text;
     LLMK_ASSERT(out.size() >= max_tokens(text.size()));
     if (text.size() >= kNobody / 4) {
         return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
@@ -188,9 +189,10 @@ Result<size_t> SpmTokenizer::encode_text(std::string_view text, BosRule bos, Spe
     if (bos == BosRule::add && m_add_bos) {
         out[count++] = m_bos;
     }
-    bool at_start = true; // of the text, or behind a special token: there SentencePiece starts anew
+    bool at_start =
+        start == TextStart::fresh; // of the text, or behind a special token: there SentencePiece starts anew
     for (size_t at = 0; at < text.size();) {
-        const SpecialIndex::Match match = m_special.find(text, at, special);
+        const SpecialIndex::Match match = m_special.find(marked, at);
         if (match.begin > at) {
             TRY(encode_fragment(head(tail(text, at), match.begin - at), m_add_blank && at_start, out, count, scratch));
             at_start = false;

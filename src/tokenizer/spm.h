@@ -47,7 +47,7 @@ public:
 private:
     static constexpr uint32_t kNone = 0xffffffffu;
 
-    Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+    Result<size_t> encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                Arena& scratch) const override;
     /// Appends the ids of a text without special entries, which is not empty.
     Result<void> encode_fragment(std::string_view text, bool blank_in_front, std::span<Token> out, size_t& count,

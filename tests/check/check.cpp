@@ -149,13 +149,13 @@ void swiglu(float* gate, const float* up, size_t n)
     }
 }
 
-/// As written in the contract, in long double: 1 + tanh(u) cancels.
+/// (1 + tanh(u)) / 2 as 1 / (1 + e^(-2u)), which does not cancel.
 void gelu_tanh(float* x, size_t n)
 {
-    constexpr long double kPi = 3.14159265358979323846264338327950288L;
     for (size_t i = 0; i < n; i++) {
-        const long double v = static_cast<long double>(x[i]);
-        x[i] = static_cast<float>(v / 2 * (1 + std::tanh(std::sqrt(2 / kPi) * (v + 0.044715L * v * v * v))));
+        const double v = static_cast<double>(x[i]);
+        const double u = std::sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v);
+        x[i] = static_cast<float>(v / (1.0 + std::exp(-2.0 * u)));
     }
 }
 

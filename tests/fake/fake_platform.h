@@ -127,7 +127,9 @@ public:
     uint64_t ticks_per_second() override { return 1'000'000'000; }
     Result<WallClock> wall_clock() override;
 
+    void use_processors(size_t most) override { processors = most == 0 ? processors : std::min(most, processors); }
     size_t processor_count() override { return processors; }
+    std::string_view processors_note() override { return "of the fake"; }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
     void reset(ResetKind kind) override { resets.push_back(kind); }
 

@@ -238,6 +238,8 @@ def test_nanogpt_from_safetensors(type_: str, llmk: Tool, tmp_path: Path) -> Non
     assert difference(logits(llmk, output, IDS, tmp_path), nano_gpt_logits(IDS)) <= TOLERANCE[type_]
     said = llmk("tokens", "-m", output, "-p", "cab, é").stdout.split()
     assert [int(word) for word in said] == [CHARACTERS.index(c) for c in "cab, é"]
+    # No BOS stands before the first character, so that is part of the text.
+    assert llmk("generate", "-m", output, "-p", "cab", "-n", "4", "--temp", "0").stdout.startswith(b"cab")
 
 
 def hugging_face_gpt2(folder: Path, activation: str) -> Arrays:

@@ -96,7 +96,7 @@ TEST(Candidates, FilesOfASplitModelAreOne)
     EXPECT_FALSE(list.items[3].first_found);
     platform.add_directory("lost-00001-of-00002.gguf");
     EXPECT_EQ(listed(platform, list), "a.gguf\nbig-00001-of-00002.gguf\nmodels/BIG-00001-OF-00003.GGUF\n"
-                                      "lost-00001-of-00002.gguf/\nlost-00001-of-00002.gguf\n"
+                                      "lost-00001-of-00002.gguf\nlost-00001-of-00002.gguf/\n"
                                       "odd-00004-of-00003.gguf\none-00001-of-00001.gguf\n");
 }
 

@@ -317,7 +317,8 @@ TEST(Gguf, ForeignTensorsAreToldFromNeedlessOnes)
         platform.add_file(kPath, file.bytes());
         return std::string(describe_model(platform, kPath).take().foreign_tensor.view());
     };
-    for (const char* name : {"blk.0.attn_q.bias", "blk.1.ffn_gate_exps.weight", "output.bias", "token_embd_norm.weight",
+    for (const char* name : {"blk.0.attn_q.scale", "blk.1.ffn_gate_exps.weight", "token_embd.bias",
+                             "token_embd_norm.weight", "blk.0.output.weight", "blk.0.attn_q_norm.bias",
                              "blk.x.attn_q.weight", "blk.99999999999999999999.attn_q.weight", "blk.0"}) {
         EXPECT_EQ(foreign(name), name);
     }
