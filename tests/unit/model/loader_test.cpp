@@ -221,12 +221,12 @@ struct Watcher {
     size_t cancel_at = 0;
     LoadObserver observer()
     {
-        return {this, [](void* context, uint64_t done, uint64_t total) {
+        return {this, [](void* context, uint64_t done, uint64_t whole) {
                     auto& self = *static_cast<Watcher*>(context);
                     EXPECT_GT(done, self.last);
-                    EXPECT_LE(done, total);
+                    EXPECT_LE(done, whole);
                     self.last = done;
-                    self.total = total;
+                    self.total = whole;
                     return ++self.calls != self.cancel_at;
                 }};
     }
