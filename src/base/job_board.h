@@ -32,7 +32,8 @@ public:
     void close() { m_ticket.store(kClosed); }
     /// After close(), before the next publish(). Nobody may be in claim().
     void reopen() { m_ticket.store(0); }
-    bool closed() const { return m_ticket.load(std::memory_order_acquire) == kClosed; }
+    /// A late claim past the end may have counted on since.
+    bool closed() const { return (m_ticket.load(std::memory_order_acquire) & kClosed) != 0; }
 
     /// True while parts are left that nobody has claimed.
     bool open() const { return has_part(m_ticket.load(std::memory_order_acquire)); }
