@@ -35,33 +35,41 @@ CORE := \
   src/log/ring_log.cpp \
   src/cpu/features.cpp src/cpu/kernels.cpp \
   src/sentinel/sentinel.cpp \
-  src/tokenizer/bpe.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp src/tokenizer/spm.cpp \
+  src/tokenizer/bpe.cpp src/tokenizer/chat_template.cpp src/tokenizer/pretokenize.cpp src/tokenizer/special.cpp \
+  src/tokenizer/spm.cpp src/tokenizer/template_families.cpp \
   src/tokenizer/unicode.cpp src/tokenizer/unicode_classes.cpp src/tokenizer/unicode_forms.cpp src/tokenizer/utf8.cpp \
-  src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_metadata.cpp \
-  src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
-  src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_types.cpp src/format/vocabularies.cpp \
-  src/model/archs.cpp src/model/llama.cpp src/model/llama_check.cpp src/model/loader.cpp src/model/ops.cpp src/model/tokenizers.cpp \
-  src/engine/chat.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
-  src/engine/stop_filter.cpp
+  src/format/file_reader.cpp src/format/formats.cpp src/format/gguf.cpp src/format/gguf_hyperparameters.cpp \
+  src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
+  src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
+  src/format/vocabularies.cpp \
+  src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
+  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
+  src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
+  src/model/tokenizers.cpp src/model/weights.cpp \
+  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
 APP := \
   src/repl/cmd_sampling.cpp src/repl/cmd_session.cpp src/repl/cmd_system.cpp src/repl/cmd_tools.cpp \
   src/repl/commands.cpp src/repl/completion.cpp src/repl/history.cpp src/repl/keys.cpp src/repl/line_editor.cpp \
   src/repl/line_view.cpp src/repl/multiline.cpp src/repl/repl.cpp src/repl/report.cpp src/repl/tool_args.cpp \
-  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp \
+  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp src/repl/tool_render.cpp \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 
-KERNELS_scalar := kernels/scalar/dequantize.cpp kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp kernels/avx2/q8.cpp
+KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
+  kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
+  kernels/sse2/sse2.cpp
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+  kernels/avx2/q8.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
+  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
   unicode.cpp volumes.cpp)
-EFI_ASM := src/platform/uefi/crt0.S
+EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
   src/platform/host/host_platform.cpp src/platform/host/host_console.cpp src/platform/host/workers.cpp

@@ -103,16 +103,37 @@ struct KernelSet {
     /// out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]. `out` may be `x`.
     void (*rmsnorm)(float* out, const float* x, const float* weight, size_t n, float epsilon);
 
+    /// LayerNorm: out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i], the variance being the mean
+    /// of (x[i] - mean)^2, taken in a second pass. No bias where `bias` is null. `out` may be `x`. n >= 1.
+    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon);
+
     /// SwiGLU: gate[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
     void (*swiglu)(float* gate, const float* up, size_t n);
+
+    /// GELU by its tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415): x[i] = x[i]/2 * (1 + tanh(sqrt(2/pi) *
+    /// (x[i] + 0.044715 * x[i]^3))). Far below zero it goes to 0, but -infinity gives NaN, as the formula does.
+    void (*gelu_tanh)(float* x, size_t n);
+
+    /// GELU itself: x[i] = x[i]/2 * (1 + erf(x[i] / sqrt(2))). -infinity as above.
+    void (*gelu_erf)(float* x, size_t n);
+
+    /// GeGLU: gate[i] = gelu_tanh(gate[i]) * up[i].
+    void (*geglu)(float* gate, const float* up, size_t n);
+
+    /// x[i] = cap * tanh(x[i] / cap), cap > 0: |x[i]| stays below or at `cap`. Infinities become -cap and cap. NaN in,
+    /// NaN out.
+    void (*softcap)(float* x, size_t n, float cap);
 
     /// x[i] += y[i].
     void (*add)(float* x, const float* y, size_t n);
 
     /// RoPE on interleaved pairs (GGUF "norm" layout, llama2.c): for each pair i of each of `heads` heads,
-    /// (a, b) = (x[2i], x[2i+1]) becomes (a*cos[i] - b*sin[i], a*sin[i] + b*cos[i]); cos and sin hold head_dim/2
-    /// values.
-    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+    /// (a, b) = (x[2i], x[2i+1]) becomes (a*cos[i] - b*sin[i], a*sin[i] + b*cos[i]); cos and sin hold rope_dim/2
+    /// values. Only the first rope_dim values of a head turn; rope_dim <= head_dim, even.
+    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
+
+    /// RoPE on halves (GGUF "neox" layout, GPT-NeoX): the same with (a, b) = (x[i], x[i + rope_dim/2]).
+    void (*rope_halves)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 
     // Unpacking. Each comment gives the fields of a block in their order in the file, little-endian, without gaps:
     // `f16 d` is one binary16, `u8 codes[16]` sixteen bytes. i counts the values of a block from 0, j is i mod 32, g

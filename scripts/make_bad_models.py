@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes a folder of broken llama2.c models and tokenizers, each wrong in one way, with a manifest.json.
+"""Makes a folder of broken models and tokenizers, each wrong in one way, with a manifest.json.
 
-A manifest entry is {"file", "tokenizer" (null: none beside it), "wrong" (what is), "words"}: the sentence that refuses
+A manifest entry is {"file", "tokenizer" (null: none beside it), "wrong" (what is), "words"}; a GGUF in parts is named
+by its first. The sentence that refuses
 the file must hold every one of `words`, in lower case; "a|b" asks for either. Where a header field is to blame the word
 is the field's name as llama2.c spells it; what only the length of the file tells is called size. A sentence about the
 tokenizer says tokenizer, whatever its file is called.
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import bad_gguf
 from reference.llama2c_format import HEADER_BYTES, HEADER_BYTES_V0, HEADER_FIELDS, Config, layout
 from reference.random_weights import random_model
 from reference.spm_ref import Tokenizer, synthetic_tokenizer
@@ -41,6 +43,7 @@ class Bad:
     wrong: str
     words: tuple[str, ...]
     tokenizer: bytes | None = None
+    beside: tuple[tuple[str, bytes], ...] = ()  # the other parts of a split model
 
 
 def model(config: Config) -> bytes:
@@ -201,7 +204,13 @@ def tokenizers() -> Iterator[Bad]:
     yield bad("is_model", good_model, "a model named like a tokenizer")
 
 
-KINDS: tuple[Callable[[], Iterator[Bad]], ...] = (fields, shapes, overflows, identities, cuts, tokenizers)
+def ggufs() -> Iterator[Bad]:
+    for kind in bad_gguf.KINDS:
+        for file, data, wrong, words, beside in kind():
+            yield Bad(file, data, wrong, words, beside=tuple(beside.items()))
+
+
+KINDS: tuple[Callable[[], Iterator[Bad]], ...] = (fields, shapes, overflows, identities, cuts, tokenizers, ggufs)
 
 
 def make_bad_models(folder: Path) -> list[dict[str, object]]:
@@ -218,8 +227,10 @@ def make_bad_models(folder: Path) -> list[dict[str, object]]:
         tokenizer = path.with_suffix(".tok.bin")
         if bad.tokenizer is not None:
             tokenizer.write_bytes(bad.tokenizer)
-        entry = asdict(replace(bad, data=None))
-        del entry["data"]
+        for name, data in bad.beside:
+            (folder / name).write_bytes(data)
+        entry = asdict(replace(bad, data=None, beside=()))
+        del entry["data"], entry["beside"]
         manifest.append({**entry, "tokenizer": None if bad.tokenizer is None else tokenizer.name})
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest

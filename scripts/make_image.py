@@ -4,8 +4,9 @@
 
     python scripts/make_image.py --efi build/BOOTX64.EFI --output build/llmk.img --models story.bin chat.gguf
 
-Models go to \\models, each llama2.c .bin with its tokenizer; the binary goes to \\EFI\\BOOT\\BOOTX64.EFI. The image is
-as small as its content allows, is checked after writing and appears under its name only when it is whole.
+Models go to \\models, each llama2.c .bin with its tokenizer, a split GGUF with all its parts; a GGUF that is larger
+than a file of FAT32 is split on the way. The binary goes to \\EFI\\BOOT\\BOOTX64.EFI. The image is as small as its
+content allows, is checked after writing and appears under its name only when it is whole.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fat_image
+import image_models
+import split_gguf
 from fat_image import MAX_FILE_BYTES, MIB, Entry, ImageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,15 +94,28 @@ def with_tokenizers(models: list[Path]) -> list[Path]:
     return list(chosen.values())
 
 
+def leave_out(what: str) -> None:
+    warn(f"left out: {what}")
+
+
 def existing(models: list[Path]) -> list[Path]:
     """Those of the models named that are there; the others are named and left out."""
     present = [model for model in models if model.is_file()]
     for model in models:
         if not model.is_file():
-            warn(f"left out: {model} ({'not a file' if model.exists() else 'no such file'})")
+            leave_out(f"{model} ({'not a file' if model.exists() else 'no such file'})")
     if models and not present:
         raise ImageError("none of the models named exists")
     return present
+
+
+def fit_for_fat(models: list[Path], limit: image_models.Limit) -> list[Path]:
+    """The models with their tokenizers and parts, none larger than a file may be; the others are named and left out."""
+    complete = image_models.with_parts(with_tokenizers(models), leave_out)
+    fit = image_models.split_large(complete, limit, leave_out)
+    if models and all(is_tokenizer(path) for path in fit):
+        raise ImageError("none of the models can be put on the image")
+    return fit
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -153,7 +169,7 @@ def check_items(items: list[Item]) -> None:
             size = item.source.stat().st_size
             raise ImageError(
                 f"{item.source} has {size:,} bytes and FAT32 files end at {MAX_FILE_BYTES:,}: "
-                "split the model with gguf-split and name its parts"
+                "name it with --models, and a GGUF file is split"
             )
         other = taken.setdefault(item.destination.lower(), item.source)
         if other != item.source:
@@ -188,7 +204,7 @@ def parents(path: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
+def progress(total_bytes: int, what: str = "image") -> Iterator[Callable[[int], object]]:
     """A progress bar for a copy that takes a while, where there is a terminal and tqdm is installed."""
     try:
         from tqdm import tqdm
@@ -196,7 +212,7 @@ def progress(total_bytes: int) -> Iterator[Callable[[int], object]]:
         yield lambda _: None
         return
     quiet = total_bytes < PROGRESS_MIN_BYTES or not sys.stderr.isatty()
-    with tqdm(total=total_bytes, unit="B", unit_scale=True, desc="image", disable=quiet) as bar:
+    with tqdm(total=total_bytes, unit="B", unit_scale=True, desc=what, disable=quiet) as bar:
         yield bar.update
 
 
@@ -233,14 +249,25 @@ def make_image(items: list[Item], output: Path, size_mib: int | None, label: str
     return geometry
 
 
-def collect_items(arguments: argparse.Namespace) -> list[Item]:
+def scratch_folder(output: Path, stack: contextlib.ExitStack) -> Path:
+    """A folder beside the image, where there must be room for it anyway, that goes with `stack`."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=output.parent, prefix=f"{output.name}.parts.")))
+
+
+def collect_items(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> list[Item]:
     if not arguments.efi.is_file():
         raise ImageError(f"{arguments.efi}: no such file; `make` builds the binary")
     models = existing(arguments.models)
     if arguments.default_models:
         models += default_models(ROOT)
     items = [Item(arguments.efi, EFI_DESTINATION)]
-    items += [Item(model, f"models/{model.name}") for model in with_tokenizers(models)]
+    limit = image_models.Limit(
+        max_bytes=min(arguments.max_file_size, MAX_FILE_BYTES),
+        folder=lambda: scratch_folder(arguments.output, stack),
+        progress=lambda size: progress(size, "split"),
+    )
+    items += [Item(model, f"models/{model.name}") for model in fit_for_fat(models, limit)]
     return items + [parse_file_option(text) for text in arguments.file]
 
 
@@ -266,6 +293,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--file", action="append", default=[], metavar="SRC:DEST", help="any other file, for example my.cfg:llmk.cfg"
     )
     parser.add_argument("--size", type=int, metavar="MB", help="size of the image in MiB (default: by its content)")
+    parser.add_argument(
+        "--max-file-size",
+        type=split_gguf.parse_size,
+        default=MAX_FILE_BYTES,
+        metavar="SIZE",
+        help="split GGUF files above this, with K, M or G (default: 4G, FAT32's limit of 4 GiB - 1)",
+    )
     parser.add_argument("--label", default="LLMK", help="volume label (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -273,15 +307,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
-        items = collect_items(options)
-        geometry = make_image(items, options.output, options.size, options.label)
+        with contextlib.ExitStack() as stack:
+            items = collect_items(options, stack)
+            geometry = make_image(items, options.output, options.size, options.label)
+            sizes = [item.source.stat().st_size for item in items]
     except (ImageError, OSError) as error:
         warn(str(error))
         return 1
     cluster = f"{geometry.clusters:,} clusters of {geometry.cluster_bytes:,} bytes"
     print(f"{options.output}: {geometry.image_bytes // MIB} MiB, FAT32, {cluster}, {len(items)} files")
-    for item in items:
-        print(f"  \\{item.destination.replace('/', chr(92))}  {item.source.stat().st_size:,} bytes")
+    for item, size in zip(items, sizes, strict=True):
+        print(f"  \\{item.destination.replace('/', chr(92))}  {size:,} bytes")
     return 0
 
 

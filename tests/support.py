@@ -43,6 +43,15 @@ def built(path: str) -> Path:
     return file
 
 
+def torch_python() -> Path:
+    """A Python that has torch: LLMK_TORCH_PYTHON, or that of .venv-torch, which `make test` sets up."""
+    named = os.environ.get("LLMK_TORCH_PYTHON")
+    python = Path(named) if named else ROOT / ".venv-torch/bin/python"
+    if not python.is_file():
+        pytest.skip("no torch: scripts/setup.sh torch installs it, or LLMK_TORCH_PYTHON names a Python that has it")
+    return python
+
+
 @dataclass(frozen=True)
 class Reference:
     """Greedy ids of a model, and the logits of the first positions; how to run it to get them."""
@@ -98,6 +107,30 @@ def asset_reference(name: str) -> Reference:
 
 def tiny_reference(name: str) -> Reference:
     return read_reference(GOLDEN / f"{name}.json", GOLDEN / f"{name}.logits.f32", GOLDEN / f"{name}.bin")
+
+
+# Made with transformers, in tests/golden/data/arch.
+ARCH_MODELS = sorted(path.stem for path in (GOLDEN / "arch").glob("*.json"))
+
+
+@dataclass(frozen=True)
+class ArchReference:
+    """A tiny model of an architecture: its prompt, the logits there, and greedy ids with the prompt's before them."""
+
+    model: Path
+    prompt: str
+    prompt_ids: list[int]
+    ids: list[int]
+    context: int
+    logits: Float32Array
+
+
+def arch_reference(name: str) -> ArchReference:
+    folder = GOLDEN / "arch"
+    data = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    logits = np.fromfile(folder / f"{name}.logits.f32", "<f4").reshape(len(data["prompt_ids"]), -1)
+    model = folder / f"{name}.gguf"
+    return ArchReference(model, data["prompt"], data["prompt_ids"], data["ids"], data["context"], logits)
 
 
 @dataclass(frozen=True)

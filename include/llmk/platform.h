@@ -127,8 +127,12 @@ public:
     virtual Result<WallClock> wall_clock() = 0;
 
     // --- processors ------------------------------------------------------------------------------------------------
-    /// How many processors `parallel` uses, this one included; at least 1.
+    /// `parallel` uses at most so many processors, this one included; 0: all there are, one a core.
+    virtual void use_processors(size_t most) = 0;
+    /// How many it uses, this one included; at least 1. The first call may try the others out, for some milliseconds.
     virtual size_t processor_count() = 0;
+    /// One line on how many there are, or why there is only one; valid until the next call of use_processors.
+    virtual std::string_view processors_note() = 0;
     /// Runs all parts and returns when the last is done. No part may call the platform or allocate.
     virtual void parallel(ParallelFunction function, void* context, size_t parts) = 0;
 

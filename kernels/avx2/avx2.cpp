@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The AVX2+FMA set and its kernels over single vectors: attention's weighted sum, softmax, norms, activations, RoPE.
+// The AVX2+FMA set and its kernels over single vectors: attention's weighted sum, softmax, norms, addition, RoPE.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
 
@@ -59,10 +59,41 @@ float largest(const float* x, size_t n)
     return max;
 }
 
-inline __m256 silu(__m256 v)
+/// The sum of n values.
+float sum(const float* x, size_t n)
 {
-    const __m256 one = _mm256_set1_ps(1.0f);
-    return _mm256_div_ps(v, _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), v))));
+    __m256 even = _mm256_setzero_ps();
+    __m256 odd = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        even = _mm256_add_ps(even, _mm256_loadu_ps(x + i));
+        odd = _mm256_add_ps(odd, _mm256_loadu_ps(x + i + kLanes));
+    }
+    float total = sum_lanes(_mm256_add_ps(even, odd));
+    for (; i < n; i++) {
+        total += x[i];
+    }
+    return total;
+}
+
+/// The sum of (x[i] - mean)^2 over n values.
+float sum_of_squares(const float* x, size_t n, float mean)
+{
+    const __m256 means = _mm256_set1_ps(mean);
+    __m256 even = _mm256_setzero_ps();
+    __m256 odd = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        const __m256 first = _mm256_sub_ps(_mm256_loadu_ps(x + i), means);
+        const __m256 second = _mm256_sub_ps(_mm256_loadu_ps(x + i + kLanes), means);
+        even = _mm256_fmadd_ps(first, first, even);
+        odd = _mm256_fmadd_ps(second, second, odd);
+    }
+    float total = sum_lanes(_mm256_add_ps(even, odd));
+    for (; i < n; i++) {
+        total += (x[i] - mean) * (x[i] - mean);
+    }
+    return total;
 }
 
 } // namespace
@@ -127,16 +158,21 @@ void rmsnorm(float* out, const float* x, const float* weight, size_t n, float ep
     }
 }
 
-void swiglu(float* gate, const float* up, size_t n)
+void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon)
 {
+    const float count = static_cast<float>(n);
+    const float mean = sum(x, n) / count;
+    const float inverse = 1.0f / __builtin_sqrtf(sum_of_squares(x, n, mean) / count + epsilon);
+    const __m256 means = _mm256_set1_ps(mean);
+    const __m256 factor = _mm256_set1_ps(inverse);
     size_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-        _mm256_storeu_ps(gate + i, _mm256_mul_ps(silu(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
+        const __m256 scaled = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), means), factor);
+        const __m256 offset = bias == nullptr ? _mm256_setzero_ps() : _mm256_loadu_ps(bias + i);
+        _mm256_storeu_ps(out + i, _mm256_fmadd_ps(scaled, _mm256_loadu_ps(weight + i), offset));
     }
-    if (i < n) {
-        const __m256i mask = lane_mask(n - i);
-        const __m256 activated = silu(_mm256_maskload_ps(gate + i, mask));
-        _mm256_maskstore_ps(gate + i, mask, _mm256_mul_ps(activated, _mm256_maskload_ps(up + i, mask)));
+    for (; i < n; i++) {
+        out[i] = (x[i] - mean) * inverse * weight[i] + (bias == nullptr ? 0.0f : bias[i]);
     }
 }
 
@@ -151,10 +187,10 @@ void add(float* x, const float* y, size_t n)
     }
 }
 
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
 {
     constexpr size_t kPairs = kLanes / 2;
-    const size_t pairs = head_dim / 2;
+    const size_t pairs = rope_dim / 2;
     const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     for (size_t head = 0; head < heads; head++, x += head_dim) {
         size_t i = 0;
@@ -171,6 +207,29 @@ void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size
             const float b = x[2 * i + 1];
             x[2 * i] = a * cos[i] - b * sin[i];
             x[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
+void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
+{
+    const size_t half = rope_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        float* const upper = x + half;
+        size_t i = 0;
+        for (; i + kLanes <= half; i += kLanes) {
+            const __m256 a = _mm256_loadu_ps(x + i);
+            const __m256 b = _mm256_loadu_ps(upper + i);
+            const __m256 c = _mm256_loadu_ps(cos + i);
+            const __m256 s = _mm256_loadu_ps(sin + i);
+            _mm256_storeu_ps(x + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)));
+            _mm256_storeu_ps(upper + i, _mm256_fmadd_ps(a, s, _mm256_mul_ps(b, c)));
+        }
+        for (; i < half; i++) {
+            const float a = x[i];
+            const float b = upper[i];
+            x[i] = a * cos[i] - b * sin[i];
+            upper[i] = a * sin[i] + b * cos[i];
         }
     }
 }
@@ -193,9 +252,15 @@ constinit const KernelSet kAvx2 = {
     .attention_sum = avx2::attention_sum,
     .softmax = avx2::softmax,
     .rmsnorm = avx2::rmsnorm,
+    .layernorm = avx2::layernorm,
     .swiglu = avx2::swiglu,
+    .gelu_tanh = avx2::gelu_tanh,
+    .gelu_erf = avx2::gelu_erf,
+    .geglu = avx2::geglu,
+    .softcap = avx2::softcap,
     .add = avx2::add,
     .rope_pairs = avx2::rope_pairs,
+    .rope_halves = avx2::rope_halves,
     .dequantize_f16 = avx2::dequantize_f16,
     .dequantize_bf16 = avx2::dequantize_bf16,
     .dequantize_q8_0 = avx2::dequantize_q8_0,

@@ -4,6 +4,7 @@
 // multiply-add. That is the order of llama2.c's run.c and runq.c, so this set reproduces their texts, and the other
 // sets are checked against it. Clarity before speed.
 #include "kernels/scalar/scalar.h"
+#include "kernels/scalar/elementary.h"
 
 #include <cstdint>
 
@@ -11,34 +12,7 @@ namespace llmk::djiblas {
 
 namespace {
 
-/// e^x, correctly rounded but for about one case in 10^8: x = k*ln2 + r, a Taylor polynomial in double, one rounding
-/// to float at the end. That rounding also makes infinities of what is too large and subnormals of what is too small.
-float exp_f32(float x)
-{
-    if (x != x) {
-        return x;
-    }
-    if (x > 90.0f) { // e^88.73 is the last finite one
-        return __builtin_inff();
-    }
-    if (x < -110.0f) { // e^-103.98 already rounds to 0
-        return 0.0f;
-    }
-    constexpr double kLog2E = 1.4426950408889634074;
-    constexpr double kLn2 = 0.69314718055994530942;
-    const double scaled = static_cast<double>(x) * kLog2E;
-    const int k = static_cast<int>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
-    const double r = static_cast<double>(x) - k * kLn2; // |r| <= ln2/2
-    // 1/n! for n = 11 .. 0: the first term left out is 0.35^12 / 12! < 1e-14.
-    constexpr double kFactors[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
-                                   1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2,     1.0,        1.0};
-    double sum = 0.0;
-    for (const double factor : kFactors) {
-        sum = sum * r + factor;
-    }
-    const double power_of_two = __builtin_bit_cast(double, static_cast<uint64_t>(k + 1023) << 52);
-    return static_cast<float>(sum * power_of_two);
-}
+float exp_f32(float x) { return static_cast<float>(scalar::exp(static_cast<double>(x))); }
 
 float dot_f32(const float* a, const float* b, size_t n)
 {
@@ -176,6 +150,27 @@ void rmsnorm(float* out, const float* x, const float* weight, size_t n, float ep
     }
 }
 
+/// In double, rounded once: other programs add up a row in various orders, and this is near all of them.
+void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon)
+{
+    const double count = static_cast<double>(n);
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += static_cast<double>(x[i]);
+    }
+    const double mean = sum / count;
+    double squares = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double difference = static_cast<double>(x[i]) - mean;
+        squares += difference * difference;
+    }
+    const double root = __builtin_sqrt(squares / count + static_cast<double>(epsilon));
+    for (size_t i = 0; i < n; i++) {
+        const double normed = (static_cast<double>(x[i]) - mean) / root * static_cast<double>(weight[i]);
+        out[i] = static_cast<float>(bias == nullptr ? normed : normed + static_cast<double>(bias[i]));
+    }
+}
+
 void swiglu(float* gate, const float* up, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -191,14 +186,27 @@ void add(float* x, const float* y, size_t n)
     }
 }
 
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
 {
     for (size_t head = 0; head < heads; head++, x += head_dim) {
-        for (size_t i = 0; i < head_dim / 2; i++) {
+        for (size_t i = 0; i < rope_dim / 2; i++) {
             const float a = x[2 * i];
             const float b = x[2 * i + 1];
             x[2 * i] = a * cos[i] - b * sin[i];
             x[2 * i + 1] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
+void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
+{
+    const size_t half = rope_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        for (size_t i = 0; i < half; i++) {
+            const float a = x[i];
+            const float b = x[i + half];
+            x[i] = a * cos[i] - b * sin[i];
+            x[i + half] = a * sin[i] + b * cos[i];
         }
     }
 }
@@ -219,9 +227,15 @@ constinit const KernelSet kScalar = {
     .attention_sum = attention_sum,
     .softmax = softmax,
     .rmsnorm = rmsnorm,
+    .layernorm = layernorm,
     .swiglu = swiglu,
+    .gelu_tanh = scalar::gelu_tanh,
+    .gelu_erf = scalar::gelu_erf,
+    .geglu = scalar::geglu,
+    .softcap = scalar::softcap,
     .add = add,
     .rope_pairs = rope_pairs,
+    .rope_halves = rope_halves,
     .dequantize_f16 = scalar::dequantize_f16,
     .dequantize_bf16 = scalar::dequantize_bf16,
     .dequantize_q8_0 = scalar::dequantize_q8_0,

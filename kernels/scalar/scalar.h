@@ -7,6 +7,12 @@
 
 namespace llmk::djiblas::scalar {
 
+// activations.cpp
+void gelu_tanh(float* x, size_t n);
+void gelu_erf(float* x, size_t n);
+void geglu(float* gate, const float* up, size_t n);
+void softcap(float* x, size_t n, float cap);
+
 // dequantize.cpp
 void dequantize_f16(float* out, const uint8_t* blocks, size_t n);
 void dequantize_bf16(float* out, const uint8_t* blocks, size_t n);

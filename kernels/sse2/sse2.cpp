@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The SSE2 set and its kernels over single vectors: attention's weighted sum, softmax, norms, activations, RoPE.
+// The SSE2 set and its kernels over single vectors: attention's weighted sum, softmax, norms, addition, RoPE.
 #include "kernels/sse2/sse2.h"
 #include "kernels/sse2/vector.h"
 
@@ -48,10 +48,41 @@ float largest(const float* x, size_t n)
     return max;
 }
 
-inline __m128 silu(__m128 v)
+/// The sum of n values.
+float sum(const float* x, size_t n)
 {
-    const __m128 one = _mm_set1_ps(1.0f);
-    return _mm_div_ps(v, _mm_add_ps(one, exp(_mm_sub_ps(_mm_setzero_ps(), v))));
+    __m128 even = _mm_setzero_ps();
+    __m128 odd = _mm_setzero_ps();
+    size_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        even = _mm_add_ps(even, _mm_loadu_ps(x + i));
+        odd = _mm_add_ps(odd, _mm_loadu_ps(x + i + kLanes));
+    }
+    float total = sum_lanes(_mm_add_ps(even, odd));
+    for (; i < n; i++) {
+        total += x[i];
+    }
+    return total;
+}
+
+/// The sum of (x[i] - mean)^2 over n values.
+float sum_of_squares(const float* x, size_t n, float mean)
+{
+    const __m128 means = _mm_set1_ps(mean);
+    __m128 even = _mm_setzero_ps();
+    __m128 odd = _mm_setzero_ps();
+    size_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        const __m128 first = _mm_sub_ps(_mm_loadu_ps(x + i), means);
+        const __m128 second = _mm_sub_ps(_mm_loadu_ps(x + i + kLanes), means);
+        even = _mm_add_ps(_mm_mul_ps(first, first), even);
+        odd = _mm_add_ps(_mm_mul_ps(second, second), odd);
+    }
+    float total = sum_lanes(_mm_add_ps(even, odd));
+    for (; i < n; i++) {
+        total += (x[i] - mean) * (x[i] - mean);
+    }
+    return total;
 }
 
 } // namespace
@@ -120,15 +151,21 @@ void rmsnorm(float* out, const float* x, const float* weight, size_t n, float ep
     }
 }
 
-void swiglu(float* gate, const float* up, size_t n)
+void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon)
 {
+    const float count = static_cast<float>(n);
+    const float mean = sum(x, n) / count;
+    const float inverse = 1.0f / __builtin_sqrtf(sum_of_squares(x, n, mean) / count + epsilon);
+    const __m128 means = _mm_set1_ps(mean);
+    const __m128 factor = _mm_set1_ps(inverse);
     size_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-        _mm_storeu_ps(gate + i, _mm_mul_ps(silu(_mm_loadu_ps(gate + i)), _mm_loadu_ps(up + i)));
+        const __m128 scaled = _mm_mul_ps(_mm_sub_ps(_mm_loadu_ps(x + i), means), factor);
+        const __m128 offset = bias == nullptr ? _mm_setzero_ps() : _mm_loadu_ps(bias + i);
+        _mm_storeu_ps(out + i, _mm_add_ps(_mm_mul_ps(scaled, _mm_loadu_ps(weight + i)), offset));
     }
-    const size_t left = n - i;
-    if (left != 0) {
-        store_tail(gate + i, _mm_mul_ps(silu(load_tail(gate + i, left)), load_tail(up + i, left)), left);
+    for (; i < n; i++) {
+        out[i] = (x[i] - mean) * inverse * weight[i] + (bias == nullptr ? 0.0f : bias[i]);
     }
 }
 
@@ -143,9 +180,9 @@ void add(float* x, const float* y, size_t n)
     }
 }
 
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
 {
-    const size_t pairs = head_dim / 2;
+    const size_t pairs = rope_dim / 2;
     for (size_t head = 0; head < heads; head++, x += head_dim) {
         size_t i = 0;
         for (; i + kLanes <= pairs; i += kLanes) {
@@ -170,6 +207,29 @@ void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size
     }
 }
 
+void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
+{
+    const size_t half = rope_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim) {
+        float* const upper = x + half;
+        size_t i = 0;
+        for (; i + kLanes <= half; i += kLanes) {
+            const __m128 a = _mm_loadu_ps(x + i);
+            const __m128 b = _mm_loadu_ps(upper + i);
+            const __m128 c = _mm_loadu_ps(cos + i);
+            const __m128 s = _mm_loadu_ps(sin + i);
+            _mm_storeu_ps(x + i, _mm_sub_ps(_mm_mul_ps(a, c), _mm_mul_ps(b, s)));
+            _mm_storeu_ps(upper + i, _mm_add_ps(_mm_mul_ps(a, s), _mm_mul_ps(b, c)));
+        }
+        for (; i < half; i++) {
+            const float a = x[i];
+            const float b = upper[i];
+            x[i] = a * cos[i] - b * sin[i];
+            upper[i] = a * sin[i] + b * cos[i];
+        }
+    }
+}
+
 } // namespace llmk::djiblas::sse2
 
 namespace llmk::djiblas {
@@ -188,9 +248,15 @@ constinit const KernelSet kSse2 = {
     .attention_sum = sse2::attention_sum,
     .softmax = sse2::softmax,
     .rmsnorm = sse2::rmsnorm,
+    .layernorm = sse2::layernorm,
     .swiglu = sse2::swiglu,
+    .gelu_tanh = sse2::gelu_tanh,
+    .gelu_erf = sse2::gelu_erf,
+    .geglu = sse2::geglu,
+    .softcap = sse2::softcap,
     .add = sse2::add,
     .rope_pairs = sse2::rope_pairs,
+    .rope_halves = sse2::rope_halves,
     .dequantize_f16 = sse2::dequantize_f16,
     .dequantize_bf16 = sse2::dequantize_bf16,
     .dequantize_q8_0 = sse2::dequantize_q8_0,

@@ -37,12 +37,20 @@ void dequantize_q4_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_q5_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 
+// activations.cpp
+void swiglu(float* gate, const float* up, size_t n);
+void gelu_tanh(float* x, size_t n);
+void gelu_erf(float* x, size_t n);
+void geglu(float* gate, const float* up, size_t n);
+void softcap(float* x, size_t n, float cap);
+
 // sse2.cpp
 void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim);
 void softmax(float* x, size_t n);
 void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon);
-void swiglu(float* gate, const float* up, size_t n);
+void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon);
 void add(float* x, const float* y, size_t n);
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim);
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
+void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 
 } // namespace llmk::djiblas::sse2

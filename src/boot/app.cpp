@@ -6,6 +6,7 @@
 #include "boot/demos.h"
 #include "boot/load_bar.h"
 #include "boot/menu.h"
+#include "format/gguf_shards.h"
 #include "mem/file_bytes.h"
 #include "repl/commands.h"
 
@@ -23,7 +24,7 @@ class App final : public ModelShelf {
 public:
     App(Platform& platform, const AppOptions& options)
         : m_options(options), m_platform(platform), m_engine(platform), m_keys(platform), m_history(m_history_storage),
-          m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform)
+          m_editor(platform, m_keys, m_history, m_line_storage), m_script_text(platform), m_carried(platform)
     {
     }
 
@@ -47,7 +48,10 @@ private:
     void describe(const Candidate& file, MenuEntry& entry);
     bool load(std::string_view path);
     void apply_config() override;
+    void apply_template(std::string_view name);
     void greet();
+    /// Goes on with the conversation that /load took along.
+    void go_on();
     /// The chat with the loaded model, and with those that /load puts in its place. False: leave the program.
     bool chat();
 
@@ -65,7 +69,10 @@ private:
     CandidateList m_files;
     MenuEntry m_entries[CandidateList::kCapacity];
     Repl* m_repl = nullptr; ///< while a model is being talked to
-    Text<480> m_note;       ///< above the menu: why the last model did not start
+    Transcript m_carried;   ///< what /load takes along to the next model
+    Text<2048> m_carried_system;
+    bool m_carries = false;
+    Text<480> m_note; ///< above the menu: why the last model did not start
 };
 
 void App::say(std::string_view line)
@@ -91,6 +98,9 @@ void App::start()
     if (kernels.empty() && m_config.kernels) {
         kernels = *m_config.kernels;
     }
+    if (m_config.threads) {
+        m_platform.use_processors(*m_config.threads);
+    }
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);
@@ -100,14 +110,17 @@ void App::start()
         say("error: {}", started.error().message);
         return;
     }
-    for (const auto name : {m_config.threads ? "threads" : "", m_config.chat_template ? "template" : "",
-                            m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
+    for (const auto name : {m_config.keymap ? "keymap" : "", m_config.log ? "log" : ""}) {
         if (name[0] != 0) {
             say("[config] {} has no effect in this version", name);
         }
     }
     m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
     say("[CPU] {}", m_engine.cpu().brand);
+    if (m_platform.processor_count() > 0 && !m_platform.processors_note().empty()) {
+        say("[CPU] {}", m_platform.processors_note());
+        m_engine.note(LogCode::cpu, m_platform.processors_note());
+    }
     say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
     say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);
     read_script();
@@ -164,7 +177,7 @@ void App::read_script()
 void App::describe(const Candidate& file, MenuEntry& entry)
 {
     entry = {};
-    entry.name = file.name();
+    entry.name = gguf::model_name(file.path);
     entry.path = file.path;
     entry.size_bytes = file.size_bytes;
     if (file.is_directory) {
@@ -181,6 +194,7 @@ void App::describe(const Candidate& file, MenuEntry& entry)
     entry.parameters = desc.parameters;
     entry.context = desc.context_length;
     entry.architecture = desc.architecture;
+    entry.file_count = desc.shard_count;
     entry.kind = model_kind_name(desc.kind);
     auto plan = fit_memory(m_platform, inspected.value(), m_config.context.value_or(0));
     if (!plan.ok()) {
@@ -210,7 +224,7 @@ void App::scan()
 
 bool App::load(std::string_view path)
 {
-    LoadBar bar(m_platform, m_keys, file_name(path));
+    LoadBar bar(m_platform, m_keys, gguf::model_name(path));
     auto loaded = m_engine.load(path, m_options.tokenizer, m_config.context.value_or(0), bar.observer());
     bar.finish(loaded.ok());
     if (!loaded.ok()) {
@@ -242,12 +256,53 @@ void App::apply_config()
     for (size_t i = 0; i < m_config.stop_count; ++i) {
         chat.settings.stops[i] = m_config.stops[i];
     }
-    if (m_config.system) {
-        auto set = chat.set_system(*m_config.system, {});
+    if (!m_options.chat_template.empty() || m_config.chat_template) {
+        apply_template(m_options.chat_template.empty() ? m_config.chat_template->view() : m_options.chat_template);
+    }
+    if (!m_options.system.empty() || m_config.system) {
+        auto set = chat.set_system(m_options.system.empty() ? m_config.system->view() : m_options.system, {});
         if (!set.ok()) {
             say("[config] system: {}", set.error().message);
         }
     }
+}
+
+void App::apply_template(std::string_view name)
+{
+    auto how = m_engine.find_chat_template(name);
+    if (!how.ok()) {
+        say("[config] template: {}", how.error().message);
+        return;
+    }
+    auto used = m_engine.chat().use_template(how.value(), {});
+    if (!used.ok()) {
+        say("[config] template: {}", used.error().message);
+    }
+}
+
+void App::go_on()
+{
+    if (!m_carries) {
+        return;
+    }
+    m_carries = false;
+    Chat& chat = m_engine.chat();
+    const TurnSink sink = m_repl->sink();
+    if (m_carried_system.size() > 0) {
+        auto set = chat.set_system(m_carried_system, sink);
+        if (!set.ok()) {
+            say("[load] the system prompt stays behind: {}", set.error().message);
+        }
+    }
+    if (m_carried.count() > 0) {
+        auto put = chat.replay(m_carried, sink);
+        if (put.ok()) {
+            say("[load] {} of {} turns go on with this model", put.value(), m_carried.count());
+        } else {
+            say("[load] the conversation starts anew: {}", put.error().message);
+        }
+    }
+    m_carried = Transcript(m_platform);
 }
 
 void App::greet()
@@ -255,10 +310,15 @@ void App::greet()
     const ModelDesc& desc = m_engine.model().desc;
     const size_t context = m_engine.session().context();
     const uint64_t wanted = std::min(m_config.context.value_or(desc.context_length), desc.context_length);
-    say("{}: {}, {} parameters, {}, context {}, {} of memory", file_name(desc.path), desc.architecture,
+    say("{}: {}, {} parameters, {}, context {}, {} of memory", gguf::model_name(desc.path), desc.architecture,
         human_count(desc.parameters), desc.type, context, human_bytes(m_engine.session().plan().total()));
     if (context < wanted) {
         say("[memory] the context was shrunk from {} to {} positions to fit", wanted, context);
+    }
+    const ChatTemplate& how = m_engine.chat().chat_template();
+    if (how.origin == TemplateOrigin::fallback) {
+        say("[template] the chat template in the file is not known; {} is used. /template NAME chooses another",
+            how.family->name);
     }
     m_platform.console_style(Style::dim);
     say(desc.kind == ModelKind::story ? "Type the start of a story; the model goes on. /help lists commands, Esc stops."
@@ -277,14 +337,21 @@ bool App::chat()
         Repl repl(m_engine, m_keys, m_editor, m_script, *this);
         m_repl = &repl;
         apply_config();
+        go_on();
         const ReplExit exit = repl.run();
         m_repl = nullptr;
         if (exit == ReplExit::leave) {
             return false;
         }
         const Text<384> wanted(repl.requested_model());
+        m_carries = exit == ReplExit::load && repl.keeps_conversation();
+        if (m_carries) {
+            m_carried_system = m_engine.chat().system();
+            m_carried = m_engine.chat().take_transcript();
+        }
         m_engine.unload();
         if (exit == ReplExit::menu || !load(wanted)) {
+            m_carries = false;
             return true;
         }
     }
@@ -294,8 +361,13 @@ void App::list(LineSink& out)
 {
     for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
         if (entry.loadable) {
-            out.line("[+] {:<32} {:>8} {:<12} {:>10}", entry.path, human_count(entry.parameters), entry.type,
-                     human_bytes(entry.size_bytes));
+            Text<32> files;
+            if (entry.file_count > 1) {
+                format(files, " in {} files", entry.file_count);
+            }
+            out.line("[+] {:<32} {:<8} {:>8} {:<8} {:>10}{}", Text<400>("{}{}", folder_of(entry.path), entry.name),
+                     entry.architecture, human_count(entry.parameters), entry.type, human_bytes(entry.size_bytes),
+                     files);
         } else {
             out.line("[!] {}", entry.reason);
         }
@@ -310,9 +382,7 @@ Result<Text<384>> App::find(std::string_view name)
     const MenuEntry* nearest = nullptr;
     size_t distance = SIZE_MAX;
     for (const MenuEntry& entry : std::span<const MenuEntry>(m_entries, m_files.count)) {
-        const auto stem = head(entry.name, entry.name.view().rfind('.'));
-        if (equal_ignore_case(entry.name, name) || equal_ignore_case(entry.path, name) ||
-            equal_ignore_case(stem, name)) {
+        if (is_meant(name, entry.path)) {
             return entry.path;
         }
         const size_t here = edit_distance(entry.name, name);

@@ -9,8 +9,10 @@ namespace llmk {
 
 /// What a command line may say; empty under firmware.
 struct AppOptions {
-    std::string_view kernels;   ///< goes before llmk.cfg's
-    std::string_view tokenizer; ///< for every model, instead of the one beside it
+    std::string_view kernels;       ///< goes before llmk.cfg's
+    std::string_view tokenizer;     ///< for every model, instead of the one beside it
+    std::string_view chat_template; ///< goes before llmk.cfg's
+    std::string_view system;        ///< likewise
 };
 
 /// Runs until the person leaves; returns then (the caller gives the machine back to the firmware or the shell).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "boot/menu.h"
 
+#include "boot/candidates.h"
 #include "boot/menu_view.h"
 
 #include <algorithm>
@@ -11,22 +12,6 @@ namespace {
 
 constexpr size_t kNone = SIZE_MAX;
 constexpr uint32_t kPollMilliseconds = 20;
-
-/// "\models\X.gguf", "models/x.gguf", "x.gguf" and "x" all name models/x.gguf.
-bool is_named(const MenuEntry& entry, std::string_view wanted)
-{
-    while (wanted.starts_with('/') || wanted.starts_with('\\')) {
-        wanted.remove_prefix(1);
-    }
-    const auto same = [](char a, char b) {
-        const auto plain = [](char c) { return c == '\\' ? '/' : to_lower(c); };
-        return plain(a) == plain(b);
-    };
-    const auto path = entry.path.view();
-    const auto name = entry.name.view();
-    return std::equal(path.begin(), path.end(), wanted.begin(), wanted.end(), same) ||
-           equal_ignore_case(name, wanted) || equal_ignore_case(head(name, name.rfind('.')), wanted);
-}
 
 bool is_leave(const Key& key)
 {
@@ -77,7 +62,7 @@ void Menu::find_default()
     m_target = first_loadable;
     if (!m_options.default_name.empty()) {
         // One that can be loaded is preferred: x.bin may lie beside a broken x.gguf.
-        const auto named = [&](const MenuEntry& entry) { return is_named(entry, m_options.default_name); };
+        const auto named = [&](const MenuEntry& entry) { return is_meant(m_options.default_name, entry.path); };
         size_t index = first_with([&](const MenuEntry& entry) { return entry.loadable && named(entry); });
         m_target = index;
         index = index == kNone ? first_with(named) : index;

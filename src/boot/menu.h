@@ -26,6 +26,7 @@ struct MenuEntry {
     Text<16> type;    ///< of the weights, "f32", "Q4_K"
     uint64_t parameters = 0;
     uint64_t size_bytes = 0;
+    uint32_t file_count = 1;   ///< of a split model; the size is that of all
     uint64_t context = 0;      ///< tokens
     uint64_t memory_bytes = 0; ///< needed in all; numbers that are 0 are shown as unknown
     Text<16> architecture;
@@ -35,7 +36,7 @@ struct MenuEntry {
 struct MenuOptions {
     std::string_view title;
     std::string_view note;         ///< something to say above the list, e.g. why the last model did not start
-    std::string_view default_name; ///< a name or path of an entry, letter case and the ending may differ
+    std::string_view default_name; ///< a name or path of an entry (is_meant in boot/candidates.h)
     /// A countdown to the default entry, else to the first loadable one; 0 does not even draw. Nothing: no countdown.
     std::optional<uint64_t> timeout_seconds;
     bool start_only_one = true; ///< when exactly one entry is loadable, start it without asking

@@ -303,6 +303,9 @@ void MenuView::put_details()
     put_row(row++, Style::normal, entry.path.view());
     if (entry.loadable) {
         Row facts(entry.architecture.view());
+        if (entry.file_count > 1) {
+            format(facts, ", {} files", entry.file_count);
+        }
         if (entry.parameters != 0) {
             format(facts, ", {} parameters", human_count(entry.parameters));
         }

@@ -36,12 +36,14 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
             fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemm_f32,
                          &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8,
                          &KernelSet::attention_scores, &KernelSet::attention_sum, &KernelSet::softmax,
-                         &KernelSet::rmsnorm, &KernelSet::swiglu, &KernelSet::add, &KernelSet::rope_pairs,
-                         &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0,
-                         &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0,
-                         &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k,
-                         &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k,
-                         &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs);
+                         &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh,
+                         &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add,
+                         &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
+                         &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0,
+                         &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1,
+                         &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k,
+                         &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl,
+                         &KernelSet::dequantize_iq4_xs);
         }
     }
     return set;

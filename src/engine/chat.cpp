@@ -9,12 +9,6 @@ namespace llmk {
 
 namespace {
 
-/// Positions that a turn wants free for its answer before it starts, if the context is large enough for it.
-size_t answer_room(const Session& session, uint32_t max_tokens)
-{
-    return std::min<size_t>(max_tokens, session.context() / 4);
-}
-
 uint64_t to_ms(uint64_t ticks, uint64_t ticks_per_second)
 {
     const double seconds = static_cast<double>(ticks) / static_cast<double>(ticks_per_second);
@@ -38,16 +32,21 @@ void put_notice(const TurnSink& sink, std::string_view line)
     }
 }
 
-Session::Interrupt interrupt_of(const TurnSink& sink) { return {sink.context, sink.interrupted}; }
-
 /// Answer's bytes on their way out: whole characters, no stop strings.
 class AnswerText {
 public:
-    AnswerText(const TurnSink& sink, std::span<const Text<64>> stops) : m_sink(sink), m_filter(stops) {}
+    AnswerText(const TurnSink& sink, std::span<const Text<64>> stops, bool skip_blank)
+        : m_sink(sink), m_filter(stops), m_skip_blank(skip_blank)
+    {
+    }
 
     /// True when a stop string is complete.
     bool put(std::string_view bytes)
     {
+        if (m_skip_blank && !bytes.empty()) {
+            bytes = tail(bytes, bytes[0] == ' ' ? 1 : 0);
+            m_skip_blank = false;
+        }
         while (!bytes.empty() && !m_stopped) {
             Text<160> whole;
             m_utf8.feed(head(bytes, kStep), whole);
@@ -75,7 +74,32 @@ private:
     const TurnSink& m_sink;
     StopFilter m_filter;
     Utf8Stream m_utf8;
+    bool m_skip_blank; ///< the first one: it belongs to the template, not to the answer
     bool m_stopped = false;
+};
+
+/// Passes a turn's output on and writes it down.
+struct Recorder {
+    const TurnSink& sink;
+    Transcript& transcript;
+
+    TurnSink recording()
+    {
+        TurnSink out;
+        out.context = this;
+        out.text = [](void* context, std::string_view utf8) {
+            auto& self = *static_cast<Recorder*>(context);
+            self.transcript.add(utf8);
+            if (self.sink.text != nullptr) {
+                self.sink.text(self.sink.context, utf8);
+            }
+        };
+        out.notice = [](void* context, std::string_view line) {
+            put_notice(static_cast<Recorder*>(context)->sink, line);
+        };
+        out.interrupted = [](void* context) { return asked_to_stop(static_cast<Recorder*>(context)->sink); };
+        return out;
+    }
 };
 
 } // namespace
@@ -86,23 +110,19 @@ std::string_view turn_end_name(TurnEnd end)
     return kNames[static_cast<size_t>(end)];
 }
 
-Chat::Chat(Platform& platform, Zones& zones, RingLog& log, Sentinel& sentinel, const Model& model, Session& session)
-    : m_platform(platform), m_zones(zones), m_log(log), m_sentinel(sentinel), m_model(model), m_session(session)
+Chat::Chat(Platform& platform, Zones& zones, RingLog& log, Sentinel& sentinel, const Model& model, Session& session,
+           const ChatTemplate& how)
+    : m_platform(platform), m_zones(zones), m_log(log), m_sentinel(sentinel), m_model(model), m_session(session),
+      m_prompt(platform), m_transcript(platform)
 {
+    set_template(how);
 }
 
-Result<std::span<Token>> Chat::encode(std::string_view text)
+void Chat::Turn::move_up(size_t count)
 {
-    if (text.size() > kMaxPromptBytes) {
-        return fail(Status::invalid_argument, "the text is {} bytes long, at most {} are read", text.size(),
-                    kMaxPromptBytes);
+    for (size_t* position : {&start, &text, &bare, &answer, &said, &end}) {
+        *position -= count;
     }
-    Arena& scratch = m_session.scratch();
-    const Tokenizer& tokenizer = *m_model.tokenizer;
-    const size_t room = tokenizer.max_tokens(text.size());
-    const std::span<Token> tokens{TRY(scratch.alloc_array<Token>(room)), room};
-    const size_t count = TRY(tokenizer.encode(text, BosRule::add, tokens, scratch));
-    return tokens.first(count);
 }
 
 bool Chat::drop_oldest(const TurnSink& sink)
@@ -111,13 +131,27 @@ bool Chat::drop_oldest(const TurnSink& sink)
         return false;
     }
     const Turn oldest = m_turns[0];
-    const size_t count = oldest.end - oldest.start;
+    Turn* const next = m_turn_count > 1 ? &m_turns[1] : m_making ? &m_current : nullptr;
+    size_t until = next != nullptr ? next->start : oldest.end;
+    if (next != nullptr && !m_how.family->joined.empty() && oldest.start == oldest.text) {
+        // In families without a system message, the next text follows the system prompt as this one did.
+        until = next->text;
+    }
+    const size_t count = until - oldest.start;
     m_session.drop(oldest.start, count);
     for (size_t i = 1; i < m_turn_count; ++i) {
-        m_turns[i - 1] = {m_turns[i].start - count, m_turns[i].answer - count, m_turns[i].end - count};
+        m_turns[i].move_up(count);
+        m_turns[i - 1] = m_turns[i];
     }
     --m_turn_count;
-    m_current_start -= count;
+    m_transcript.drop_first();
+    if (m_making) {
+        m_undo_to = m_turn_count == 0 ? oldest.start : m_undo_to - count;
+        m_current.move_up(count);
+    }
+    if (next != nullptr) {
+        (m_turn_count > 0 ? m_turns[0] : m_current).start = oldest.start;
+    }
     const Text<160> line("[context] full: the oldest turn ({} tokens) was dropped, {} of {} positions in use", count,
                          m_session.length(), m_session.context());
     m_log.add(m_platform.ticks(), LogCode::turn, line);
@@ -125,15 +159,15 @@ bool Chat::drop_oldest(const TurnSink& sink)
     return true;
 }
 
-Result<void> Chat::make_room(size_t tokens, const TurnSink& sink)
+Result<void> Chat::make_room(size_t front, size_t tokens, const TurnSink& sink)
 {
-    const size_t most = m_session.context() - m_system_length;
+    const size_t most = m_session.context() - std::min(front, m_session.context());
     if (tokens >= most) {
         return fail(Status::invalid_argument,
                     "the text is {} tokens long, but the context has room for {}; shorten it or raise /ctx", tokens,
-                    most - 1);
+                    most == 0 ? 0 : most - 1);
     }
-    const size_t wanted = std::min(tokens + answer_room(m_session, settings.max_tokens), most);
+    const size_t wanted = std::min(tokens + answer_room(), most);
     while (m_session.context() - m_session.length() < wanted && drop_oldest(sink)) {
     }
     // More turns than the table holds: the oldest goes, whatever the room.
@@ -173,13 +207,16 @@ void Chat::inject_in_answer()
     m_failure = Failure::none;
 }
 
-Result<void> Chat::generate(const TurnSink& sink, size_t turn_start, TurnStats& stats)
+Result<void> Chat::generate(const TurnSink& sink, TurnStats& stats)
 {
     const Tokenizer& tokenizer = *m_model.tokenizer;
-    m_current_start = turn_start;
-    const size_t answer_offset = m_session.length() - turn_start;
-    AnswerText text(sink, settings.stops);
+    Text<64> stops[ChatSettings::kMaxStops + kMaxEnds + 1];
+    std::copy(std::begin(m_template_stops), std::end(m_template_stops),
+              std::copy(std::begin(settings.stops), std::end(settings.stops), stops));
     Token previous = m_session.tokens().back();
+    const bool skip_blank = !m_how.family->is_raw() && (!m_how.family->lead.empty() || tokenizer.is_control(previous));
+    AnswerText text(sink, stops, skip_blank && m_how.family->thought.empty());
+    (void)text.put(m_how.family->thought); // said for the model, but part of what it says
     stats.end = TurnEnd::max_tokens;
     while (stats.tokens < settings.max_tokens) {
         if (asked_to_stop(sink)) {
@@ -190,14 +227,13 @@ Result<void> Chat::generate(const TurnSink& sink, size_t turn_start, TurnStats& 
             inject_in_answer();
         }
         const auto history = m_session.tokens();
-        auto drawn =
-            sample(settings.sampler, {m_session.logits(), history, history.subspan(m_current_start + answer_offset)},
-                   m_session.kernels(), random, m_session.scratch());
+        auto drawn = sample(settings.sampler, {m_session.drawable_logits(), history, history.subspan(m_current.answer)},
+                            m_session.kernels(), random, m_session.scratch());
         if (!drawn.ok()) {
             return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::decode, drawn.error()).what);
         }
         const Token token = drawn.value();
-        if (token == tokenizer.bos() || tokenizer.is_end(token)) {
+        if (ends_answer(token)) {
             stats.end = TurnEnd::end_token;
             break;
         }
@@ -229,21 +265,26 @@ void Chat::fail_safe(size_t length, const RandomStream& before, const Error& err
               Text<101>("turn taken back, KV cache rewound to {} positions", length));
 }
 
-Result<TurnStats> Chat::answer(size_t turn_start, std::span<const Token> prompt, const TurnSink& sink)
+Result<TurnStats> Chat::answer(const Turn& turn, size_t undo_to, std::span<const Token> prompt,
+                               const TurnSink& listener)
 {
     const RandomStream random_before = random;
     const uint64_t ticks_per_second = m_platform.ticks_per_second();
+    Recorder recorder{listener, m_transcript};
+    const TurnSink sink = recorder.recording();
     TurnStats stats;
-    m_current_start = turn_start;
+    m_current = turn;
+    m_undo_to = undo_to;
     inject_before_prefill();
 
     const uint64_t started = m_platform.ticks();
-    auto result = m_session.prefill(prompt, interrupt_of(sink));
+    auto result = m_session.prefill(prompt, sink.interrupt());
     const uint64_t prefilled = m_platform.ticks();
-    const size_t answer_start = m_session.length();
     if (result.ok()) {
         put_notice(sink, m_session.take_notice());
-        result = generate(sink, turn_start, stats);
+        m_making = true;
+        result = generate(sink, stats);
+        m_making = false;
     }
     const uint64_t ended = m_platform.ticks();
     put_notice(sink, m_session.take_notice());
@@ -251,11 +292,16 @@ Result<TurnStats> Chat::answer(size_t turn_start, std::span<const Token> prompt,
     m_session.unpoison_logits();
     if (!result.ok()) {
         // Turns that were dropped for this one are gone; what is left is the state before it.
-        fail_safe(m_current_start, random_before, result.error());
+        fail_safe(m_undo_to, random_before, result.error());
+        m_transcript.discard();
+        m_system_length = std::min(m_system_length, m_session.length());
         return result.error();
     }
-    const size_t moved = turn_start - m_current_start;
-    m_turns[m_turn_count++] = {m_current_start, answer_start - moved, m_session.length()};
+    if (m_turn_count > 0) {
+        m_turns[m_turn_count - 1].end = m_current.start;
+    }
+    m_current.said = m_current.end = m_session.length();
+    m_turns[m_turn_count++] = m_current;
     stats.prefill_tokens = prompt.size();
     stats.prefill_ms = to_ms(prefilled - started, ticks_per_second);
     stats.time_ms = to_ms(ended - prefilled, ticks_per_second);
@@ -269,20 +315,53 @@ Result<TurnStats> Chat::answer(size_t turn_start, std::span<const Token> prompt,
 
 Result<TurnStats> Chat::say(std::string_view text, const TurnSink& sink)
 {
-    Arena& scratch = m_session.scratch();
-    scratch.clear();
-    auto prompt = encode(text);
-    if (!prompt.ok()) {
-        scratch.clear();
-        if (prompt.error().status != Status::out_of_memory) {
-            return prompt.error();
-        }
-        return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::prefill, prompt.error()).what);
+    if (text.size() > kMaxPromptBytes) {
+        return fail(Status::invalid_argument, "the text is {} bytes long, at most {} are read", text.size(),
+                    kMaxPromptBytes);
     }
-    TRY(make_room(prompt.value().size(), sink));
-    auto stats = answer(m_session.length(), prompt.value(), sink);
-    scratch.clear();
-    return stats;
+    TRY(settle_last(sink));
+    Arena& scratch = m_session.scratch();
+    for (;;) {
+        const Place place = next_place();
+        auto composed = compose(place, text, nullptr);
+        if (!composed.ok()) {
+            scratch.clear();
+            if (composed.error().status != Status::out_of_memory) {
+                return composed.error();
+            }
+            return fail(Status::tripped, "{}", m_sentinel.allocation_failed(Phase::prefill, composed.error()).what);
+        }
+        const Composed& turn = composed.value();
+        if (turn.tokens.empty()) {
+            return fail(Status::invalid_argument, "the text is empty, and this vocabulary has no BOS to begin with");
+        }
+        const bool is_first = place == Place::first;
+        auto room =
+            make_room(is_first ? turn.turn : m_system_length, turn.tokens.size() - (is_first ? turn.turn : 0), sink);
+        if (!room.ok()) {
+            scratch.clear();
+            return room.error();
+        }
+        if (place != next_place()) {
+            continue; // all turns went to make room: it is the first one now
+        }
+        const size_t there = is_first ? keep_front(turn) : 0;
+        const size_t base = m_session.length() - there; // of the composed tokens
+        const Turn places = {base + turn.turn,
+                             base + turn.text,
+                             base + turn.bare,
+                             base + turn.answer,
+                             base + turn.answer,
+                             base + turn.answer,
+                             false};
+        m_transcript.begin(text);
+        auto stats = answer(places, m_session.length(), turn.tokens.subspan(there), sink);
+        if (stats.ok()) {
+            m_transcript.keep();
+        }
+        scratch.clear();
+        return stats;
+    }
 }
 
 Result<TurnStats> Chat::regenerate(const TurnSink& sink)
@@ -290,82 +369,31 @@ Result<TurnStats> Chat::regenerate(const TurnSink& sink)
     if (m_turn_count == 0) {
         return fail(Status::not_found, "there is no answer to make again");
     }
-    const Turn turn = m_turns[m_turn_count - 1];
+    const Turn& read_back = m_turns[m_turn_count - 1];
+    if (!m_how.family->is_raw() && !m_transcript.known(m_turn_count - 1) && read_back.answer == read_back.said) {
+        return fail(Status::not_found, "what was read back is one piece: there is no answer in it to make again");
+    }
+    Turn turn = m_turns[m_turn_count - 1];
     Arena& scratch = m_session.scratch();
     scratch.clear();
-    const size_t count = turn.end - turn.start;
+    const size_t count = turn.said - turn.start;
     const std::span<Token> kept{TRY(scratch.alloc_array<Token>(count)), count};
     const auto old = m_session.tokens().subspan(turn.start, count);
     std::copy(old.begin(), old.end(), kept.begin());
     --m_turn_count;
     m_session.rewind(turn.start);
-    auto stats = answer(turn.start, kept.first(turn.answer - turn.start), sink);
-    if (!stats.ok() && m_current_start == turn.start && m_session.prefill(kept, {}).ok()) {
+    m_transcript.begin_again();
+    auto stats = answer(turn, turn.start, kept.first(turn.answer - turn.start), sink);
+    if (stats.ok()) {
+        m_transcript.keep_in_place_of_last();
+    } else if (m_current.start == turn.start && m_session.prefill(kept, {}).ok()) {
+        turn.end = turn.said;
         m_turns[m_turn_count++] = turn;
+    } else {
+        m_transcript.drop_last();
     }
     scratch.clear();
     return stats;
-}
-
-bool Chat::undo()
-{
-    if (m_turn_count == 0) {
-        return false;
-    }
-    --m_turn_count;
-    m_session.rewind(m_turns[m_turn_count].start);
-    return true;
-}
-
-void Chat::clear()
-{
-    m_turn_count = 0;
-    m_session.rewind(m_system_length);
-}
-
-Result<void> Chat::set_system(std::string_view text, const TurnSink& sink)
-{
-    if (text.size() > m_system.capacity()) {
-        return fail(Status::invalid_argument, "the system prompt is {} bytes long, at most {} are kept", text.size(),
-                    m_system.capacity());
-    }
-    m_turn_count = 0;
-    m_system_length = 0;
-    m_system.clear();
-    m_session.rewind(0);
-    if (text.empty()) {
-        return success();
-    }
-    Arena& scratch = m_session.scratch();
-    scratch.clear();
-    const auto tokens = TRY(encode(text));
-    if (tokens.size() + 1 >= m_session.context()) {
-        return fail(Status::invalid_argument, "the system prompt is {} tokens long, the context {}", tokens.size(),
-                    m_session.context());
-    }
-    TRY(m_session.prefill(tokens, interrupt_of(sink)));
-    scratch.clear();
-    m_system = text;
-    m_system_length = tokens.size();
-    return success();
-}
-
-Result<void> Chat::restore(std::span<const Token> tokens, const TurnSink& sink)
-{
-    // Unlike a text that is said, it needs no room for an answer: a full context comes back full.
-    const size_t most = m_session.context() - m_system_length;
-    if (tokens.size() > most) {
-        return fail(Status::invalid_argument, "the conversation is {} tokens long, but the context has room for {}",
-                    tokens.size(), most);
-    }
-    while (m_session.context() - m_session.length() < tokens.size() && drop_oldest(sink)) {
-    }
-    while (m_turn_count >= kMaxTurns && drop_oldest(sink)) {
-    }
-    const size_t start = m_session.length();
-    TRY(m_session.prefill(tokens, interrupt_of(sink)));
-    m_turns[m_turn_count++] = {start, m_session.length(), m_session.length()};
-    return success();
 }
 
 } // namespace llmk

@@ -4,12 +4,19 @@
 // cache. When the context is full, the oldest whole turns go; the system prompt stays. A turn that the sentinel stops
 // leaves no trace. Owns turn boundaries, stop rules and statistics; how text reaches a screen is the caller's.
 //
-// Stories have no template: a turn is BOS and the text as typed, which the model continues.
+// What the model sees is rendered by the template in force (tokenizer/chat_template.h), so that the tokens in the cache
+// are those of the whole conversation rendered at once. An answer is closed when the next turn begins: it may have
+// ended without its end token. Stories have no template: a turn is BOS and the text as typed, which the model
+// continues.
 #pragma once
 
 #include "engine/sampler.h"
 #include "engine/session.h"
+#include "engine/transcript.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/utf8.h"
+
+#include <algorithm>
 
 namespace llmk {
 
@@ -22,6 +29,8 @@ struct TurnSink {
     void (*notice)(void* context, std::string_view line) = nullptr;
     /// True when the person wants the answer to end (Esc, Ctrl-C). What was said stays.
     bool (*interrupted)(void* context) = nullptr;
+
+    Session::Interrupt interrupt() const { return {context, interrupted}; }
 };
 
 enum class TurnEnd : uint8_t { end_token, stop_text, max_tokens, context_full, interrupted };
@@ -51,9 +60,10 @@ struct ChatSettings {
 
 class Chat {
 public:
-    static constexpr size_t kMaxTurns = 256;
+    static constexpr size_t kMaxTurns = Transcript::kMaxTurns;
 
-    Chat(Platform& platform, Zones& zones, RingLog& log, Sentinel& sentinel, const Model& model, Session& session);
+    Chat(Platform& platform, Zones& zones, RingLog& log, Sentinel& sentinel, const Model& model, Session& session,
+         const ChatTemplate& how);
 
     ChatSettings settings;
     RandomStream random{1};
@@ -79,7 +89,17 @@ public:
     /// Forgets all turns and puts `text` (may be empty) in front of what follows.
     Result<void> set_system(std::string_view text, const TurnSink& sink);
     std::string_view system() const { return m_system; }
-    /// Positions that the system prompt takes.
+    const ChatTemplate& chat_template() const { return m_how; }
+    /// Renders the conversation anew in another template; what then does not fit the context is left out, the oldest
+    /// first. When that fails (a key, a trip), it starts anew.
+    Result<void> use_template(const ChatTemplate& how, const TurnSink& sink);
+    /// The conversation as text, for another model; this one's starts anew.
+    Transcript take_transcript();
+    const Transcript& transcript() const { return m_transcript; }
+    /// Puts a conversation into an empty one: as many of its last turns as there is room for, but none before one
+    /// whose text is not known. Returns how many.
+    Result<size_t> replay(const Transcript& old, const TurnSink& sink);
+    /// Positions of what stands in front of all turns: BOS, the system prompt.
     size_t system_length() const { return m_system_length; }
     /// What was said and answered, without the system prompt.
     std::span<const Token> said() const { return m_session.tokens().subspan(m_system_length); }
@@ -94,16 +114,47 @@ private:
     /// Positions in the session.
     struct Turn {
         size_t start;
+        size_t text;   ///< where what the person said begins, if it can be told
+        size_t bare;   ///< where the answer begins once its thoughts are left out
         size_t answer; ///< where the answer begins
-        size_t end;
-    };
+        size_t said;   ///< where it ends
+        size_t end;    ///< `said`, or behind the answer's closing once another turn follows
+        bool settled;  ///< its thoughts have been left out
 
-    Result<TurnStats> answer(size_t prompt_start, std::span<const Token> prompt, const TurnSink& sink);
-    Result<void> generate(const TurnSink& sink, size_t turn_start, TurnStats& stats);
-    Result<void> make_room(size_t tokens, const TurnSink& sink);
+        void move_up(size_t count);
+    };
+    /// A turn's tokens, in scratch, and where things begin in them.
+    struct Composed {
+        std::span<Token> tokens; ///< of a first turn, everything in front too
+        size_t turn;             ///< in front of it: the last answer's closing, or the system prompt
+        size_t text;
+        size_t bare;
+        size_t answer; ///< all of them, unless the answer was composed too
+    };
+    enum class Place : uint8_t { first, later };
+
+    Result<TurnStats> answer(const Turn& turn, size_t undo_to, std::span<const Token> prompt, const TurnSink& sink);
+    Result<void> generate(const TurnSink& sink, TurnStats& stats);
+    Result<void> make_room(size_t front, size_t tokens, const TurnSink& sink);
     bool drop_oldest(const TurnSink& sink);
+    /// The next turn's tokens; with `answer` those of an answer that was given.
+    Result<Composed> compose(Place place, std::string_view text, const std::string_view* answer);
+    Result<std::span<Token>> encode_prompt(TextStart start);
+    /// Tokens of what an answer begins with, behind what asks for it.
+    Result<size_t> thought_length();
+    /// Positions that a turn wants free for its answer before it starts, if the context is large enough for it.
+    size_t answer_room() const { return std::min<size_t>(settings.max_tokens, m_session.context() / 4); }
+    Place next_place() const { return m_turn_count == 0 ? Place::first : Place::later; }
+    /// Rewinds to what a first turn has in common with the cache. Returns how many of its tokens are there.
+    size_t keep_front(const Composed& turn);
+    /// BOS and system prompt, before tokens that were not composed.
+    Result<void> put_front(const TurnSink& sink);
+    /// Leaves the thoughts of the last answer out, where the template does so.
+    Result<void> settle_last(const TurnSink& sink);
+    Result<void> replay_turn(std::string_view user, std::string_view answer, const TurnSink& sink);
+    void set_template(const ChatTemplate& how);
+    bool ends_answer(Token token) const;
     void fail_safe(size_t length, const RandomStream& random, const Error& error);
-    Result<std::span<Token>> encode(std::string_view text);
     void inject_before_prefill();
     void inject_in_answer();
 
@@ -113,11 +164,19 @@ private:
     Sentinel& m_sentinel;
     const Model& m_model;
     Session& m_session;
+    ChatTemplate m_how;
+    static constexpr size_t kMaxEnds = std::size(TemplateFamily().ends);
+    Token m_ends[kMaxEnds];                  ///< the template's end tokens; kNoToken is none
+    Text<64> m_template_stops[kMaxEnds + 1]; ///< and what ends an answer as text
+    Prompt m_prompt;
+    Transcript m_transcript;
     Text<2048> m_system;
-    size_t m_system_length = 0; ///< tokens of the system prompt at the cache's front
+    size_t m_system_length = 0; ///< tokens at the cache's front that stay when turns go
     Turn m_turns[kMaxTurns];
     size_t m_turn_count = 0;
-    size_t m_current_start = 0; ///< of the turn that is being made
+    Turn m_current = {};  ///< the turn that is being made
+    size_t m_undo_to = 0; ///< length of the session without it
+    bool m_making = false;
     Failure m_failure = Failure::none;
     uint64_t m_seed = 1;
 };

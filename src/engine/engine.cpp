@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/engine.h"
 
+#include "engine/templates.h"
+
 namespace llmk {
 
 Engine::Engine(Platform& platform) : m_platform(platform), m_zones(platform), m_sentinel(platform, m_zones, m_log) {}
@@ -61,7 +63,12 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
         unload();
         return result;
     }
-    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session);
+    auto how = find_template(m_platform, m_model->desc, *m_model->tokenizer, m_session->scratch());
+    if (!how.ok()) {
+        unload();
+        return how.error();
+    }
+    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how.value());
     m_sentinel.reset_budgets();
     note(LogCode::load, Text<101>("{} ({}), context {}", file_name(path), m_model->desc.format, plan.context));
     return success();
@@ -75,12 +82,19 @@ void Engine::unload()
     m_zones.release_model();
 }
 
+Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
+{
+    m_session->scratch().clear();
+    return choose_template(m_platform, m_model->desc, *m_model->tokenizer, name, m_session->scratch());
+}
+
 Result<void> Engine::set_context(uint64_t context)
 {
     const uint64_t before = m_session->plan().context;
     const ChatSettings settings = m_chat->settings;
     const RandomStream random = m_chat->random;
     const Text<2048> system(m_chat->system());
+    const ChatTemplate how = m_chat->chat_template();
     const auto reopen = [&](uint64_t positions) -> Result<void> {
         // The weights are in place already: what must fit is the rest.
         const MemoryPlan plan = TRY(plan_session(m_model->desc, positions));
@@ -96,7 +110,7 @@ Result<void> Engine::set_context(uint64_t context)
             return again;
         }
     }
-    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session);
+    m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how);
     m_chat->settings = settings;
     m_chat->random = random;
     auto again = m_chat->set_system(system, {});

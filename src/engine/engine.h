@@ -33,6 +33,10 @@ public:
     /// old context is back, or, if not even that can be had any more, no model is loaded.
     Result<void> set_context(uint64_t context);
 
+    /// A chat template for the loaded model: by its name, or with "auto" what the file asks for. Status::not_found
+    /// lists the names.
+    Result<ChatTemplate> find_chat_template(std::string_view name);
+
     bool loaded() const { return m_chat.has_value(); }
     /// Only when loaded().
     Model& model() { return *m_model; }

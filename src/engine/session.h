@@ -8,6 +8,8 @@
 #include "model/ops.h"
 #include "sentinel/sentinel.h"
 
+#include <algorithm>
+
 namespace llmk {
 
 class Session {
@@ -35,8 +37,14 @@ public:
     /// Runs `tokens`, at most batch_limit() of them, and writes vocab_size logits a token to `rows`. For /logits.
     Result<void> run_all_logits(std::span<const Token> tokens, float* rows);
 
-    /// vocab_size values after the last token; the sampler uses them up.
+    /// vocab_size values after the last token.
     std::span<float> logits() { return {m_workspace.logits, static_cast<size_t>(m_model.desc.vocab_size)}; }
+    /// Those of them that have a token, for the sampler, which uses them up: a model's table may be padded beyond its
+    /// vocabulary, and such an id must not be drawn.
+    std::span<float> drawable_logits()
+    {
+        return logits().first(std::min<uint64_t>(m_model.desc.vocabulary.entries, m_model.desc.vocab_size));
+    }
 
     size_t length() const { return m_length; }
     size_t context() const { return m_cache.context; }

@@ -2,6 +2,7 @@
 #include "format/formats.h"
 
 #include "format/gguf.h"
+#include "format/gguf_shards.h"
 #include "format/llama2c.h"
 
 namespace llmk {
@@ -16,14 +17,6 @@ constexpr Format kFormats[] = {
 };
 
 } // namespace
-
-std::string_view tensor_role_name(TensorRole role)
-{
-    constexpr std::string_view kNames[kTensorRoles] = {
-        "token_embd",  "output_norm", "output",   "attn_norm", "attn_q",   "attn_k",    "attn_v",
-        "attn_output", "ffn_norm",    "ffn_gate", "ffn_up",    "ffn_down", "rope_freqs"};
-    return kNames[static_cast<size_t>(role)];
-}
 
 std::string_view file_name(std::string_view path)
 {
@@ -65,9 +58,16 @@ ModelFile::~ModelFile()
 
 std::span<const Format> formats() { return kFormats; }
 
-Result<ModelDesc> describe_model(Platform& platform, std::string_view path)
+Result<ModelDesc> describe_model(Platform& platform, std::string_view wanted)
 {
-    const ModelFile file = TRY(ModelFile::open(platform, path));
+    const auto shard = gguf::shard_of(wanted);
+    const Text<384> path(shard ? gguf::shard_path(wanted, 1) : Text<384>(wanted));
+    auto opened = ModelFile::open(platform, path);
+    if (!opened.ok()) {
+        const bool missing = shard && opened.error().status == Status::not_found;
+        return missing ? gguf::missing_shard(path, *shard) : opened.error();
+    }
+    const ModelFile file = opened.take();
     if (file.size_bytes() == 0) {
         return fail(Status::bad_format, "{}: the file is empty (size 0), expected a model", path);
     }

@@ -46,7 +46,8 @@ struct Format {
 
 std::span<const Format> formats();
 
-/// Opens, recognises and parses. Every failure names the file and the field.
+/// Opens, recognises and parses; any file of a split GGUF model leads to all of it. Every failure names the file and
+/// the field.
 Result<ModelDesc> describe_model(Platform& platform, std::string_view path);
 
 } // namespace llmk

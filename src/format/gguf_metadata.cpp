@@ -7,6 +7,9 @@ namespace llmk::gguf {
 
 namespace {
 
+constexpr uint32_t kSwapped = 0x47475546; // "FUGG" as a little-endian word
+constexpr uint64_t kDefaultAlignment = 32;
+constexpr uint64_t kMaxAlignment = 1u << 30;
 /// Real files have some dozens.
 constexpr uint64_t kMaxPairs = 16 * 1024;
 constexpr uint64_t kMaxKeyBytes = 65535; // docs/gguf.md
@@ -91,6 +94,41 @@ int64_t sign_extended(const Value& value)
 }
 
 } // namespace
+
+Result<Header> read_header(FileReader& reader)
+{
+    const uint32_t magic = TRY(reader.u32("the magic"));
+    const uint32_t version = TRY(reader.u32("the version"));
+    const bool swapped = magic == kSwapped || (version != 0 && (version & 0xffffu) == 0);
+    if (swapped) {
+        return fail(Status::unsupported,
+                    "{}: a byte-swapped (big-endian) GGUF file; convert it to little-endian (gguf-py's "
+                    "gguf_convert_endian)",
+                    reader.path());
+    }
+    if (version == 1) {
+        return fail(Status::unsupported,
+                    "{}: GGUF version 1 is not read, expected 2 or 3; convert the model anew with a current llama.cpp",
+                    reader.path());
+    }
+    if (version != 2 && version != 3) {
+        return fail(Status::unsupported, "{}: GGUF version {} is not known, expected 2 or 3", reader.path(), version);
+    }
+    Header header = {};
+    header.tensor_count = TRY(reader.u64("the number of tensors"));
+    header.pair_count = TRY(reader.u64("the number of metadata pairs"));
+    return header;
+}
+
+Result<uint64_t> read_alignment(const Metadata& metadata, std::string_view path)
+{
+    const uint64_t alignment = TRY(metadata.integer("general.alignment")).value_or(kDefaultAlignment);
+    if (alignment == 0 || alignment % 8 != 0 || alignment > kMaxAlignment) {
+        return fail(Status::bad_format, "{}: 'general.alignment' is {}, expected a multiple of 8 up to {}", path,
+                    alignment, kMaxAlignment);
+    }
+    return alignment;
+}
 
 std::string_view value_type_name(ValueType type)
 {

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: MIT
 //
-// The key-value part of a GGUF file (github.com/ggml-org/ggml, docs/gguf.md): reads it once, keeps scalars and short
-// texts, and remembers where long texts and arrays lie. Knows the shapes of values, not what keys mean.
+// The front of a GGUF file (github.com/ggml-org/ggml, docs/gguf.md): its header, and the key-value part. Reads it once,
+// keeps scalars and short texts, and remembers where long texts and arrays lie. Knows the shapes of values, not what
+// keys mean, but for general.alignment.
 #pragma once
 
 #include "format/file_reader.h"
 
 namespace llmk::gguf {
+
+struct Header {
+    uint64_t tensor_count;
+    uint64_t pair_count;
+};
+
+/// Reads the header; the reader stands at the file's start. Other versions than 2 and 3 are Status::unsupported.
+Result<Header> read_header(FileReader& reader);
 
 /// With the numbers of the file.
 enum class ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
@@ -32,6 +41,7 @@ public:
     explicit NameTable(Platform& platform) : m_text(platform), m_names(platform) {}
     /// False when it is there already.
     Result<bool> add(std::string_view name);
+    size_t count() const { return m_names.size(); }
     /// Where the last one that was added starts.
     uint32_t last_offset() const { return m_names[m_names.size() - 1].offset; }
     Result<uint32_t> keep(std::string_view text);
@@ -74,5 +84,8 @@ private:
     NameTable m_names;
     Vec<Value> m_values;
 };
+
+/// That of the tensors' offsets: general.alignment, else 32.
+Result<uint64_t> read_alignment(const Metadata& metadata, std::string_view path);
 
 } // namespace llmk::gguf

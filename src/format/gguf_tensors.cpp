@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "format/gguf_tensors.h"
 
-#include "format/gguf_metadata.h"
-
 #include <algorithm>
 
 namespace llmk::gguf {
@@ -15,23 +13,23 @@ constexpr uint64_t kMaxNameBytes = 128; // ggml itself: 64
 constexpr uint32_t kMaxDimensions = 4;
 /// Fewest bytes of a tensor info: name length, a letter, dimension count, one dimension, type, offset.
 constexpr uint64_t kLeastInfoBytes = 8 + 1 + 4 + 8 + 4 + 8;
-/// Weights start in memory at a multiple of this in the file: firmware reads whole sectors best.
-constexpr uint64_t kStartAlignment = 4096;
 
 struct RoleAndLayer {
     TensorRole role;
     uint32_t layer;
 };
 
-/// "blk.3.attn_q.weight" -> attn_q, 3.
+/// "blk.3.attn_q.weight" -> attn_q, 3; "blk.3.attn_q.bias" -> attn_q_bias, 3.
 std::optional<RoleAndLayer> role_of(std::string_view name)
 {
     constexpr std::string_view kBlock = "blk.";
     constexpr std::string_view kWeight = ".weight";
-    if (!name.ends_with(kWeight)) {
+    constexpr std::string_view kBias = ".bias";
+    const bool is_bias = name.ends_with(kBias);
+    if (!is_bias && !name.ends_with(kWeight)) {
         return std::nullopt;
     }
-    name.remove_suffix(kWeight.size());
+    name.remove_suffix(is_bias ? kBias.size() : kWeight.size());
     uint32_t layer = 0;
     const bool in_block = name.starts_with(kBlock);
     if (in_block) {
@@ -45,15 +43,15 @@ std::optional<RoleAndLayer> role_of(std::string_view name)
         name = tail(name, dot + 1);
     }
     for (size_t i = 0; i < kTensorRoles; ++i) {
-        const auto role = static_cast<TensorRole>(i);
-        if (tensor_role_name(role) == name && is_layer_role(role) == in_block) {
-            return RoleAndLayer{role, layer};
+        const TensorRoleInfo& info = tensor_role_info(static_cast<TensorRole>(i));
+        if (info.name == name && info.in_layer == in_block && info.is_bias == is_bias) {
+            return RoleAndLayer{info.role, layer};
         }
     }
     return std::nullopt;
 }
 
-/// True for a name that has no role here but a part in the numbers of some model (biases, experts, further norms).
+/// True for a name that has no role here but a part in the numbers of some model (experts, further norms).
 /// RoPE tables of old files are computed; what belongs to no text model (vision, say) is left alone.
 bool is_foreign(std::string_view name)
 {
@@ -68,27 +66,27 @@ bool is_foreign(std::string_view name)
 /// Reads the tensor infos behind the metadata.
 class TensorTable {
 public:
-    TensorTable(FileReader& reader, ModelDesc& desc)
-        : m_reader(reader), m_desc(desc), m_names(reader.platform()), m_extents(reader.platform())
+    TensorTable(FileReader& reader, const TensorSource& source, NameTable& names, ModelDesc& desc)
+        : m_reader(reader), m_source(source), m_desc(desc), m_names(names), m_extents(reader.platform())
     {
     }
 
-    Result<void> read(uint64_t count, uint64_t alignment)
+    Result<void> read()
     {
-        if (count > kMaxTensors || count > m_reader.remaining() / kLeastInfoBytes) {
+        const uint64_t count = m_source.count;
+        if (count > kMaxTensors - m_names.count() || count > m_reader.remaining() / kLeastInfoBytes) {
             return fail(Status::bad_format,
                         "{}: the GGUF header claims {} tensors; {} bytes follow, and at most {} tensors are read",
-                        m_desc.path, count, m_reader.remaining(), kMaxTensors);
+                        path(), count, m_reader.remaining(), kMaxTensors);
         }
         for (uint64_t i = 0; i < count; ++i) {
-            TRY(read_info(alignment));
+            TRY(read_info(m_source.alignment));
         }
         if (count == 0) {
-            return success(); // a vocabulary only: the data start may lie past the end
+            return success(); // the data start may lie past the end
         }
-        const uint64_t start = (m_reader.offset() + alignment - 1) / alignment * alignment;
-        TRY(place(start));
-        m_desc.weights_start_bytes = start / kStartAlignment * kStartAlignment;
+        const uint64_t alignment = m_source.alignment;
+        TRY(place((m_reader.offset() + alignment - 1) / alignment * alignment));
         m_desc.type = tensor_type_name(most_common());
         return success();
     }
@@ -100,6 +98,8 @@ private:
         uint32_t name_offset, name_length;
     };
 
+    std::string_view path() const { return m_reader.path(); }
+    uint64_t file_bytes() const { return m_reader.offset() + m_reader.remaining(); }
     std::string_view name_of(const Extent& extent) const
     {
         return m_names.text(extent.name_offset, extent.name_length);
@@ -109,12 +109,12 @@ private:
     {
         const uint64_t name_bytes = TRY(m_reader.u64("the length of a tensor's name"));
         if (name_bytes == 0 || name_bytes > kMaxNameBytes) {
-            return fail(Status::bad_format, "{}: the name of a tensor is {} bytes long, expected 1 to {}", m_desc.path,
+            return fail(Status::bad_format, "{}: the name of a tensor is {} bytes long, expected 1 to {}", path(),
                         name_bytes, kMaxNameBytes);
         }
         const auto raw = TRY(m_reader.bytes("a tensor's name", name_bytes));
         if (!TRY(m_names.add({reinterpret_cast<const char*>(raw.data()), raw.size()}))) {
-            return fail(Status::bad_format, "{}: the tensor '{}' is there twice", m_desc.path,
+            return fail(Status::bad_format, "{}: the tensor '{}' is there twice", path(),
                         printable({reinterpret_cast<const char*>(raw.data()), raw.size()}));
         }
         const Text<80> shown = printable(m_names.text(m_names.last_offset(), name_bytes));
@@ -123,12 +123,12 @@ private:
         const uint64_t offset = TRY(m_reader.u64("a tensor's offset"));
         if (offset % alignment != 0) {
             return fail(Status::bad_format, "{}: tensor {} starts at {}, expected a multiple of the alignment of {}",
-                        m_desc.path, shown, offset, alignment);
+                        path(), shown, offset, alignment);
         }
         const CheckedSize values = CheckedSize(shape.rows) * shape.cols;
         const CheckedSize bytes = CheckedSize(values.value() / type.block_values) * type.block_bytes;
         if (!bytes.valid()) {
-            return fail(Status::bad_format, "{}: the size of tensor {} ({} x {}) overflows 64 bits", m_desc.path, shown,
+            return fail(Status::bad_format, "{}: the size of tensor {} ({} x {}) overflows 64 bits", path(), shown,
                         shape.rows, shape.cols);
         }
         TRY(m_extents.push({offset, bytes.value(), m_names.last_offset(), static_cast<uint32_t>(name_bytes)}));
@@ -143,7 +143,7 @@ private:
     {
         const uint32_t dimensions = TRY(m_reader.u32("the number of a tensor's dimensions"));
         if (dimensions == 0 || dimensions > kMaxDimensions) {
-            return fail(Status::bad_format, "{}: tensor {} has {} dimensions, expected 1 to {}", m_desc.path, shown,
+            return fail(Status::bad_format, "{}: tensor {} has {} dimensions, expected 1 to {}", path(), shown,
                         dimensions, kMaxDimensions);
         }
         Shape shape = {1, 1};
@@ -151,8 +151,8 @@ private:
         for (uint32_t i = 0; i < dimensions; ++i) {
             const uint64_t length = TRY(m_reader.u64("a tensor's dimension"));
             if (length == 0) {
-                return fail(Status::bad_format, "{}: dimension {} of tensor {} is 0, expected 1 or more", m_desc.path,
-                            i, shown);
+                return fail(Status::bad_format, "{}: dimension {} of tensor {} is 0, expected 1 or more", path(), i,
+                            shown);
             }
             if (i == 0) {
                 shape.cols = length;
@@ -161,7 +161,7 @@ private:
             }
         }
         if (!rows.valid() || !(rows * shape.cols).valid()) {
-            return fail(Status::bad_format, "{}: the size of tensor {} overflows 64 bits", m_desc.path, shown);
+            return fail(Status::bad_format, "{}: the size of tensor {} overflows 64 bits", path(), shown);
         }
         shape.rows = rows.value();
         return shape;
@@ -173,12 +173,12 @@ private:
         const TensorTypeInfo* const info = find_ggml_type(number);
         if (info == nullptr) {
             const auto name = ggml_type_name(number);
-            return fail(Status::unsupported, "{}: tensor {} is of type {} ({}), which is not computed here",
-                        m_desc.path, shown, number, name.empty() ? std::string_view("unknown") : name);
+            return fail(Status::unsupported, "{}: tensor {} is of type {} ({}), which is not computed here", path(),
+                        shown, number, name.empty() ? std::string_view("unknown") : name);
         }
         if (cols % info->block_values != 0) {
             return fail(Status::bad_format, "{}: tensor {} has rows of {} values, not a multiple of {}'s blocks of {}",
-                        m_desc.path, shown, cols, info->name, info->block_values);
+                        path(), shown, cols, info->name, info->block_values);
         }
         return info;
     }
@@ -188,7 +188,8 @@ private:
         const Extent& extent = m_extents[m_extents.size() - 1];
         const auto name = name_of(extent);
         if (const auto known = role_of(name)) {
-            TRY(m_desc.tensors.push({known->role, type, known->layer, shape.rows, shape.cols, offset, bytes}));
+            TRY(m_desc.tensors.push(
+                {known->role, type, known->layer, shape.rows, shape.cols, offset, bytes, m_source.shard}));
             m_desc.parameters += shape.rows * shape.cols;
             m_desc.weight_bytes += bytes;
         } else if (is_foreign(name) && m_desc.foreign_tensor.size() == 0) {
@@ -205,24 +206,25 @@ private:
         const Extent* before = nullptr;
         for (const Extent& extent : m_extents) {
             const CheckedSize end = CheckedSize(start) + extent.offset_bytes + extent.size_bytes;
-            if (!end.valid() || end.value() > m_desc.file_size_bytes) {
+            if (!end.valid() || end.value() > file_bytes()) {
                 return fail(Status::bad_format,
                             "{}: tensor {} leaves the file: {} bytes from offset {} of the data, which start at {}; "
                             "the GGUF file has {} bytes, it is cut short or damaged",
-                            m_desc.path, printable(name_of(extent)), extent.size_bytes, extent.offset_bytes, start,
-                            m_desc.file_size_bytes);
+                            path(), printable(name_of(extent)), extent.size_bytes, extent.offset_bytes, start,
+                            file_bytes());
             }
             if (before != nullptr && before->offset_bytes + before->size_bytes > extent.offset_bytes) {
-                return fail(Status::bad_format, "{}: tensors {} and {} overlap at offset {}", m_desc.path,
+                return fail(Status::bad_format, "{}: tensors {} and {} overlap at offset {}", path(),
                             printable(name_of(*before)), printable(name_of(extent)), extent.offset_bytes);
             }
             before = &extent;
         }
         for (TensorDesc& tensor : m_desc.tensors) {
-            tensor.offset_bytes += start;
+            tensor.offset_bytes += tensor.shard == m_source.shard ? start : 0;
         }
-        std::sort(m_desc.tensors.begin(), m_desc.tensors.end(),
-                  [](const TensorDesc& a, const TensorDesc& b) { return a.offset_bytes < b.offset_bytes; });
+        std::sort(m_desc.tensors.begin(), m_desc.tensors.end(), [](const TensorDesc& a, const TensorDesc& b) {
+            return a.shard != b.shard ? a.shard < b.shard : a.offset_bytes < b.offset_bytes;
+        });
         return success();
     }
 
@@ -237,16 +239,17 @@ private:
     }
 
     FileReader& m_reader;
+    const TensorSource& m_source;
     ModelDesc& m_desc;
-    NameTable m_names;
+    NameTable& m_names; ///< of all files of the model
     Vec<Extent> m_extents;
 };
 
 } // namespace
 
-Result<void> read_tensors(FileReader& reader, uint64_t count, uint64_t alignment, ModelDesc& desc)
+Result<void> read_tensors(FileReader& reader, const TensorSource& source, NameTable& names, ModelDesc& desc)
 {
-    return TensorTable(reader, desc).read(count, alignment);
+    return TensorTable(reader, source, names, desc).read();
 }
 
 } // namespace llmk::gguf

@@ -95,6 +95,7 @@ public:
     T* data() { return m_data; }
     const T* data() const { return m_data; }
     size_t size() const { return m_size; }
+    size_t capacity() const { return m_capacity; }
     bool empty() const { return m_size == 0; }
     T& operator[](size_t i) { return m_data[i]; }
     const T& operator[](size_t i) const { return m_data[i]; }

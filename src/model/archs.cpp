@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
 // The table of architectures, and what they share.
-#include "model/llama.h"
+#include "model/archs.h"
 
 namespace llmk {
 
 namespace {
-constexpr const Architecture* kArchitectures[] = {&kLlama};
+constexpr const Architecture* kArchitectures[] = {&kGemma2, &kGemma3, &kGpt2, &kLlama, &kPhi3, &kQwen2, &kQwen3};
 } // namespace
 
 std::span<const Architecture* const> architectures() { return kArchitectures; }
@@ -31,15 +31,8 @@ CheckedSize KvCache::bytes(const ModelDesc& desc, uint64_t context)
 Tensor Model::tensor(TensorRole role, uint32_t layer) const
 {
     for (const TensorDesc& entry : desc.tensors) {
-        if (entry.role != role || entry.layer != layer) {
-            continue;
-        }
-        for (size_t i = 0; i < range_count; ++i) {
-            const WeightRange& range = ranges[i];
-            if (entry.offset_bytes >= range.start_bytes && entry.offset_bytes + entry.size_bytes <= range.end_bytes) {
-                return {range.data + (entry.offset_bytes - range.start_bytes), entry.type, entry.rows, entry.cols,
-                        desc.group_size};
-            }
+        if (entry.role == role && entry.layer == layer) {
+            return {entry.data, entry.type, entry.rows, entry.cols, desc.group_size};
         }
     }
     return {};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/model.h"
+#include "model/weights.h"
 
 namespace llmk {
 
@@ -30,6 +31,8 @@ struct MemoryPlan {
 
 /// Longest prompt in bytes that SCRATCH is sized for.
 constexpr uint64_t kMaxPromptBytes = 64 * 1024;
+/// What a chat template puts around it at most: system prompt, markers.
+constexpr uint64_t kTemplateBytes = 4 * 1024;
 /// Rows of a prefill batch at most.
 constexpr uint64_t kPrefillBatch = 128;
 /// The context is not shrunk below this to make a model fit (or below its own, if that is smaller).
@@ -42,12 +45,6 @@ Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context
 /// What fits into the memory there is: the wanted context, or the largest that does. Status::out_of_memory says the
 /// bytes needed, the bytes there, and what would fit.
 Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context);
-
-/// Told of the bytes read so far; false cancels the load.
-struct LoadObserver {
-    void* context = nullptr;
-    bool (*progress)(void* context, uint64_t done_bytes, uint64_t total_bytes) = nullptr;
-};
 
 /// Reserves WEIGHTS, reads the file, loads the vocabulary, binds the architecture, freezes WEIGHTS. On failure the
 /// arenas hold nothing of it. `model` was made of the candidate's description.

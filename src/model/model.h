@@ -53,8 +53,8 @@ struct Workspace {
     float* gate = nullptr;       ///< (batch, feed_forward_length)
     float* up = nullptr;         ///< (batch, feed_forward_length)
     float* scores = nullptr;     ///< (head_count, context)
-    float* rope_cos = nullptr;   ///< (batch, head_dim / 2)
-    float* rope_sin = nullptr;   ///< (batch, head_dim / 2)
+    float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
+    float* rope_sin = nullptr;   ///< as rope_cos
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
     float* logits = nullptr; ///< (vocab_size): of the last position
@@ -85,13 +85,6 @@ std::span<const Architecture* const> architectures();
 /// Status::unsupported lists the known ones.
 Result<const Architecture*> find_architecture(std::string_view name);
 
-/// A stretch of the file that lies in one extent of WEIGHTS.
-struct WeightRange {
-    uint64_t start_bytes = 0; ///< in the file
-    uint64_t end_bytes = 0;
-    uint8_t* data = nullptr;
-};
-
 struct Model {
     explicit Model(ModelDesc&& description) : desc(std::move(description)) {}
     Model(const Model&) = delete;
@@ -101,11 +94,9 @@ struct Model {
     const Architecture* architecture = nullptr;
     LoadedTokenizer vocabulary;
     const Tokenizer* tokenizer = nullptr; ///< of the vocabulary
-    WeightRange ranges[Arena::kMaxExtents];
-    size_t range_count = 0;
-    void* bound = nullptr; ///< the architecture's own, in WEIGHTS
+    void* bound = nullptr;                ///< the architecture's own, in WEIGHTS
 
-    /// The tensor of a role; data is null when the file has none.
+    /// The tensor of a role; data is null when the model has none.
     Tensor tensor(TensorRole role, uint32_t layer = 0) const;
 };
 

@@ -4,6 +4,8 @@
 #include "mem/file_bytes.h"
 #include "repl/commands.h"
 
+#include <algorithm>
+
 namespace llmk {
 
 namespace {
@@ -42,6 +44,8 @@ Result<void> version(Repl& repl, std::string_view)
 Result<void> model(Repl& repl, std::string_view)
 {
     report_model(repl.engine().model().desc, repl.engine().session().plan(), repl);
+    const ChatTemplate& how = repl.engine().chat().chat_template();
+    report_template(*how.family, how.origin, repl);
     return success();
 }
 
@@ -54,12 +58,15 @@ Result<void> models(Repl& repl, std::string_view)
 Result<void> load(Repl& repl, std::string_view args)
 {
     if (args.empty()) {
-        return fail(Status::invalid_argument, "/load NAME; /models lists the names");
+        return fail(Status::invalid_argument, "/load NAME [keep|drop]; /models lists the names");
     }
-    const auto path = TRY(repl.shelf().find(args));
+    const size_t blank = std::min(args.rfind(' '), args.size());
+    const auto last = tail(args, blank + 1);
+    const bool says = last == "keep" || last == "drop";
+    const auto path = TRY(repl.shelf().find(says ? trim(head(args, blank)) : args));
     // Everything that can be wrong with the file is said while the present model is still there.
     TRY(inspect_model(repl.platform(), path, {}));
-    repl.request_model(path);
+    repl.request_model(path, last != "drop");
     return success();
 }
 
@@ -106,6 +113,27 @@ Result<void> system_prompt(Repl& repl, std::string_view args)
         repl.line("the conversation starts anew");
     }
     repl.line("system: {}", chat.system().empty() ? std::string_view("(none)") : chat.system());
+    return success();
+}
+
+Result<void> chat_template(Repl& repl, std::string_view args)
+{
+    Chat& chat = repl.engine().chat();
+    if (!args.empty()) {
+        const ChatTemplate how = TRY(repl.engine().find_chat_template(args));
+        const size_t turns = chat.turn_count();
+        TRY(chat.use_template(how, repl.sink()));
+        if (turns > 0) {
+            repl.line("{} of {} turns go on in this template", chat.turn_count(), turns);
+        }
+    }
+    report_template(*chat.chat_template().family, chat.chat_template().origin, repl);
+    if (args.empty()) {
+        for (const TemplateFamily& family : template_families()) {
+            repl.line("  {:<16} {}", family.name, family.about);
+        }
+        repl.line("  {:<16} what the file asks for", "auto");
+    }
     return success();
 }
 
@@ -182,8 +210,8 @@ Result<void> resume(Repl& repl, std::string_view args)
         return fail(Status::bad_format, "{}: not a conversation saved with a vocabulary of {} ({}, {})", path,
                     desc.vocab_size, magic, vocab);
     }
-    engine.session().scratch().clear();
-    auto* ids = TRY(engine.session().scratch().alloc_array<Token>(engine.session().context()));
+    Vec<Token> ids(repl.platform());
+    TRY(ids.resize(engine.session().context()));
     size_t count = 0;
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
         const auto id = parse_u64(word);
@@ -202,7 +230,7 @@ Result<void> resume(Repl& repl, std::string_view args)
     }
     engine.chat().clear();
     if (count > 0) {
-        TRY(engine.chat().restore({ids, count}, repl.sink()));
+        TRY(engine.chat().restore(ids.span().first(count), repl.sink()));
     }
     repl.line("{}: {} tokens, saved with {}", path, count, tail(name, 6));
     return success();
@@ -223,10 +251,11 @@ constexpr Command kCommands[] = {
     {"version", "", "what this is", version},
     {"model", "", "what is loaded", model},
     {"models", "", "what is on the volume", models},
-    {"load", "NAME", "another model, without a reboot", load},
+    {"load", "NAME [keep|drop]", "another model; the conversation goes on with it, or is dropped", load},
     {"ctx", "[N]", "context: positions in use; or set how many there are", ctx},
     {"stats", "[on|off]", "the line that closes each turn", stats},
     {"system", "[TEXT|off]", "a text in front of the conversation", system_prompt},
+    {"template", "[NAME|auto]", "how the conversation is put to the model", chat_template},
     {"clear", "", "forget the conversation", clear},
     {"undo", "", "take the last turn back", undo},
     {"regen", "", "make the last answer anew", regen},

@@ -61,12 +61,15 @@ public:
     void print_error(std::string_view message);
     /// Ends run() after this command.
     void leave(ReplExit exit) { m_exit = exit; }
-    void request_model(std::string_view path)
+    /// `keep`: the conversation goes on with it.
+    void request_model(std::string_view path, bool keep)
     {
         m_requested = path;
+        m_keeps_conversation = keep;
         m_exit = ReplExit::load;
     }
     std::string_view requested_model() const { return m_requested; }
+    bool keeps_conversation() const { return m_keeps_conversation; }
     void show_stats(bool show) { m_show_stats = show; }
     bool stats_shown() const { return m_show_stats; }
     /// Sampler and limits as the model's kind has them, a fresh seed.
@@ -94,6 +97,7 @@ private:
     ModelShelf& m_shelf;
     std::optional<ReplExit> m_exit;
     Text<384> m_requested;
+    bool m_keeps_conversation = false;
     std::optional<Error> m_last_trip;
     bool m_show_stats = true;
     bool m_at_line_start = true;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "repl/report.h"
 
+#include "engine/templates.h"
+
 #include <algorithm>
 
 namespace llmk {
@@ -49,6 +51,32 @@ Result<void> FileSink::close()
     return m_error ? Result<void>(*m_error) : success();
 }
 
+namespace {
+
+/// "F32 x 9, Q4_0 x 42": tensors of each type, in the order of the types.
+void report_types(const ModelDesc& desc, LineSink& out)
+{
+    size_t counts[kTensorTypes] = {};
+    for (const TensorDesc& tensor : desc.tensors) {
+        ++counts[static_cast<size_t>(tensor.type)];
+    }
+    Text<320> types;
+    for (size_t i = 0; i < kTensorTypes; ++i) {
+        if (counts[i] != 0) {
+            format(types, "{}{} x {}", types.size() == 0 ? "" : ", ", tensor_type_name(static_cast<TensorType>(i)),
+                   counts[i]);
+        }
+    }
+    out.line("types: {}", types);
+}
+
+} // namespace
+
+void report_template(const TemplateFamily& family, TemplateOrigin origin, LineSink& out)
+{
+    out.line("template: {} ({})", family.name, origin_text(origin));
+}
+
 void report_vocabulary(const ModelDesc& desc, LineSink& out)
 {
     const VocabularyDesc& vocabulary = desc.vocabulary;
@@ -69,10 +97,14 @@ void report_vocabulary(const ModelDesc& desc, LineSink& out)
 void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
 {
     out.line("file: {}", desc.path);
+    if (desc.shard_count > 1) {
+        out.line("files: {}", desc.shard_count);
+    }
     out.line("format: {}", desc.format);
     out.line("architecture: {}", desc.architecture);
     out.line("kind: {}", model_kind_name(desc.kind));
     out.line("type: {}", desc.type);
+    report_types(desc, out);
     out.line("parameters: {}", desc.parameters);
     out.line("file_size_bytes: {}", desc.file_size_bytes);
     out.line("weight_bytes: {}", desc.weight_bytes);
@@ -115,8 +147,10 @@ void report_cpu(Engine& engine, LineSink& out)
     }
     out.line("features:{}", features);
     out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}", cpu.osxsave, cpu.xcr0, cpu.avx_enabled ? "enabled" : "off");
-    out.line("processors in use: {}, clock: {} ticks a second", engine.platform().processor_count(),
-             engine.platform().ticks_per_second());
+    Platform& platform = engine.platform();
+    out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
+             platform.processors_note());
+    out.line("clock: {} ticks a second", platform.ticks_per_second());
 }
 
 void report_kernels(Engine& engine, LineSink& out)

@@ -45,6 +45,8 @@ private:
 inline constexpr std::string_view kLogPath = "llmk-log.txt";
 inline constexpr std::string_view kDumpPath = "llmk-dump.txt";
 
+/// The template that a file asks for, or the one in force.
+void report_template(const TemplateFamily& family, TemplateOrigin origin, LineSink& out);
 void report_vocabulary(const ModelDesc& desc, LineSink& out);
 void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out);
 void report_cpu(Engine& engine, LineSink& out);

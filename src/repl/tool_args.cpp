@@ -9,9 +9,10 @@ constexpr uint32_t bit(Tool tool) { return 1u << static_cast<unsigned>(tool); }
 constexpr uint32_t kGenerate = bit(Tool::generate);
 constexpr uint32_t kLogits = bit(Tool::logits);
 constexpr uint32_t kTokens = bit(Tool::tokens);
+constexpr uint32_t kRender = bit(Tool::render);
 constexpr uint32_t kInfo = bit(Tool::info);
 constexpr uint32_t kBench = bit(Tool::bench);
-constexpr uint32_t kAll = kGenerate | kLogits | kTokens | kInfo | kBench;
+constexpr uint32_t kAll = kGenerate | kLogits | kTokens | kRender | kInfo | kBench;
 
 struct Flag {
     std::string_view name;
@@ -77,6 +78,9 @@ constexpr Flag kFlags[] = {
     {"-t", kGenerate | kLogits | kBench, "THREADS", "processors to use (the host tool only)",
      set_number<&ToolArgs::threads>},
     {"-p", kGenerate | kTokens, "TEXT", "the prompt", set_text<&ToolArgs::prompt>},
+    {"-p", kRender, "TEXT", "the conversation, instead of standard input", set_text<&ToolArgs::prompt>},
+    {"--template", kRender, "NAME", "the chat template, instead of the file's", set_text<&ToolArgs::chat_template>},
+    {"--system", kRender, "TEXT", "the system prompt, instead of the conversation's", set_text<&ToolArgs::system>},
     {"-p", kBench, "N", "tokens of prefill (default 128)", set_text<&ToolArgs::prompt>},
     {"-n", kGenerate, "N", "steps, prompt included (default 256, 0 is the context)", set_number<&ToolArgs::count>},
     {"-n", kBench, "N", "tokens of decode (default 64)", set_number<&ToolArgs::count>},
@@ -95,11 +99,14 @@ constexpr Flag kFlags[] = {
          return true;
      }},
     {"--seed", kGenerate, "S", "of the random stream (default: the clock)", set_number<&ToolArgs::seed>},
-    {"--ids", kGenerate, "", "print token ids instead of text", set_switch<&ToolArgs::ids>},
+    {"--ids", kGenerate | kRender, "", "print token ids instead of text", set_switch<&ToolArgs::ids>},
     {"--ids", kLogits, "1,2,3", "the tokens to run", set_text<&ToolArgs::id_list>},
     {"--decode", kLogits, "", "token by token (GEMV) instead of in batches (GEMM)", set_switch<&ToolArgs::decode>},
     {"-o", kLogits, "FILE", "float32, one row of vocab_size a position", set_text<&ToolArgs::output>},
     {"--no-bos", kTokens, "", "without the BOS token", set_switch<&ToolArgs::no_bos>},
+    {"--parse-special", kTokens, "", "read control tokens by their names", set_switch<&ToolArgs::parse_special>},
+    {"--null", kTokens, "", "texts on standard input end at a NUL; a line of ids for each",
+     set_switch<&ToolArgs::null>},
     {"-r", kBench, "RUNS", "speeds are the median of these (default 5)", set_number<&ToolArgs::runs>},
     {"--json", kBench, "", "one JSON object a line", set_switch<&ToolArgs::json>},
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The flags that `llmk generate`, `logits`, `tokens`, `info` and `bench` share with `/generate`, `/logits` and the like
-// in the REPL: one table, parsed the same way from a shell's words and from a typed line.
+// The flags that `llmk generate`, `logits`, `tokens`, `render`, `info` and `bench` share with `/generate`, `/logits`
+// and the like in the REPL: one table, parsed the same way from a shell's words and from a typed line.
 #pragma once
 
 #include "engine/sampler.h"
@@ -23,12 +23,16 @@ struct ToolArgs {
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
     bool ids = false;                       ///< --ids of generate
     bool no_bos = false;                    ///< --no-bos
+    bool parse_special = false;             ///< --parse-special
+    bool null = false;                      ///< --null: texts on standard input, each ended by a NUL
+    std::string_view chat_template;         ///< --template
+    std::string_view system;                ///< --system
     bool json = false;                      ///< --json
     bool decode = false;                    ///< --decode of logits: token by token instead of in batches
 };
 
 /// What a tool takes: bits of the table's rows, so that a flag that makes no sense there is an error.
-enum class Tool : uint8_t { generate, logits, tokens, info, bench };
+enum class Tool : uint8_t { generate, logits, tokens, render, info, bench };
 
 /// Parses words. An unknown flag, a missing or malformed value is one sentence. Views point into the words.
 Result<void> parse_tool_args(Tool tool, std::span<const std::string_view> words, ToolArgs& args);

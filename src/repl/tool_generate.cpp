@@ -20,8 +20,9 @@ public:
     }
     void first(Token token)
     {
-        if (m_ids) {
-            put_id(token);
+        // As text, BOS is nothing; what stands in its place where there is none is part of the text.
+        if (m_ids || token != m_tokenizer.bos()) {
+            next(kNoToken, token);
         }
     }
     void next(Token previous, Token token)
@@ -137,8 +138,8 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     Token token = prompt[fed - 1];
     uint64_t made = 0;
     for (size_t position = fed; position <= steps && fed == prompt.size() && !interrupted(tool); ++position) {
-        const Token next = TRY(sample(args.sampler, {session.logits(), session.tokens(), session.tokens().subspan(fed)},
-                                      session.kernels(), random, session.scratch()));
+        const SampleInput input = {session.drawable_logits(), session.tokens(), session.tokens().subspan(fed)};
+        const Token next = TRY(sample(args.sampler, input, session.kernels(), random, session.scratch()));
         if (next == tokenizer.bos() || (stops_at_ends && tokenizer.is_end(next))) {
             break;
         }

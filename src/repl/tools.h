@@ -26,7 +26,14 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args);
 Result<void> tool_logits(ToolContext& tool, const ToolArgs& args);
 
 /// Prints the ids of a text, parted by blanks, and a newline.
-Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos);
+Result<void> tool_tokens(Platform& platform, const Tokenizer& tokenizer, std::string_view text, BosRule bos,
+                         SpecialText special = SpecialText::plain);
+
+/// Prints a conversation as the model would see it, or its ids. It is text: a line "[system]", "[user]" or
+/// "[assistant]" begins a message, which goes on to the next such line; a text without them is one user's message.
+/// Behind a last user's message an answer is asked for.
+Result<void> tool_render(Platform& platform, const ModelDesc& desc, const Tokenizer& tokenizer,
+                         std::string_view conversation, const ToolArgs& args);
 
 /// Prints what a model file says and what it needs, one `key: value` a line.
 Result<void> tool_info(Platform& platform, const ToolArgs& args);

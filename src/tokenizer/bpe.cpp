@@ -280,9 +280,10 @@ uint64_t BpeTokenizer::scratch_bytes(uint64_t text_bytes) const
 
 uint64_t BpeTokenizer::encode_bytes(uint64_t text_bytes) { return scratch_for(text_bytes, Normalization::nfc); }
 
-Result<size_t> BpeTokenizer::encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+Result<size_t> BpeTokenizer::encode_text(const MarkedText& marked, BosRule bos, TextStart, std::span<Token> out,
                                          Arena& scratch) const
 {
+    const std::string_view text = marked.text;
     LLMK_ASSERT(out.size() >= max_tokens(text.size()));
     if (text.size() > kMaxTextBytes) {
         return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
@@ -293,7 +294,7 @@ Result<size_t> BpeTokenizer::encode_text(std::string_view text, BosRule bos, Spe
         work.put(m_bos);
     }
     for (size_t at = 0; at < text.size();) {
-        const SpecialIndex::Match match = m_special.find(text, at, special);
+        const SpecialIndex::Match match = m_special.find(marked, at);
         TRY(encode_fragment(head(tail(text, at), match.begin - at), work, scratch));
         if (match.token != kNoToken) {
             work.put(match.token);

@@ -5,8 +5,8 @@
 // merges is joined, the leftmost of equals, until none of the list is left. A merge is a pair of texts: either side,
 // and the whole, may be absent from the vocabulary.
 //
-// Differs from llama.cpp on purpose: Qwen's text is normalized to form C, as the models were trained; a byte that is no
-// UTF-8 stays itself instead of becoming U+FFFD.
+// Differs from llama.cpp on purpose: the text is normalized to form C where the models were trained so (a row of
+// src/tokenizer/pretokenize.h says it); a byte that is no UTF-8 stays itself instead of becoming U+FFFD.
 #pragma once
 
 #include "llmk/vocabulary.h"
@@ -50,7 +50,7 @@ private:
     };
     struct Work;
 
-    Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+    Result<size_t> encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                Arena& scratch) const override;
     Result<void> encode_fragment(std::string_view text, Work& work, Arena& scratch) const;
     void encode_word(std::string_view word, Work& work) const;

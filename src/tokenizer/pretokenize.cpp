@@ -327,14 +327,14 @@ constexpr FindCut kDeepseekLlm[] = {singles<line_end>,
                                     runs<deepseek_asian>,
                                     runs<number>};
 
-// Names, and what a file that is silent means by them, as llama.cpp has them; but for Qwen's normalization, which the
-// models were trained with and llama.cpp leaves out.
+// Names, and what a file that is silent means by them, as llama.cpp has them; but for the normalization, which some
+// models were trained with (Qwen's, those of GPT-NeoX's tokenizer, Cohere's) and llama.cpp leaves out.
 constexpr PreTokenizer kPreTokenizers[] = {
     {"default", kDefault, Normalization::none, false, false},
     {"gpt-2", kGpt2, Normalization::none, false, false},
     {"phi-2", kGpt2, Normalization::none, false, false},
-    {"mpt", kGpt2, Normalization::none, false, false},
-    {"olmo", kGpt2, Normalization::none, false, false},
+    {"mpt", kGpt2, Normalization::nfc, false, false},
+    {"olmo", kGpt2, Normalization::nfc, false, false},
     {"llama3", kLlama3, Normalization::none, true, true},
     {"llama-v3", kLlama3, Normalization::none, true, true},
     {"llama-bpe", kLlama3, Normalization::none, true, true},
@@ -349,7 +349,7 @@ constexpr PreTokenizer kPreTokenizers[] = {
     {"starcoder", kStarcoder, Normalization::none, false, false},
     {"refact", kStarcoder, Normalization::none, false, false},
     {"smollm", kStarcoder, Normalization::none, false, false},
-    {"command-r", kStarcoder, Normalization::none, false, false},
+    {"command-r", kStarcoder, Normalization::nfc, false, false},
     {"codeshell", kStarcoder, Normalization::none, false, false},
     {"falcon", kFalcon, Normalization::none, false, false},
     {"deepseek-coder", kDeepseekCoder, Normalization::none, false, false},

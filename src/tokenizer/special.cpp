@@ -99,7 +99,7 @@ Result<void> SpecialIndex::build(const Vocabulary& vocabulary, Arena& arena)
     return success();
 }
 
-Token SpecialIndex::longest_at(std::string_view text, SpecialText special) const
+Token SpecialIndex::longest_at(std::string_view text, size_t structure_bytes) const
 {
     Token longest = kNoToken;
     const Token* low = m_sorted.data();
@@ -107,7 +107,7 @@ Token SpecialIndex::longest_at(std::string_view text, SpecialText special) const
     for (size_t depth = 0;; ++depth) {
         // All of low..high begin with the first `depth` bytes of the text; those that are no longer stand in front.
         for (bool found = false; low != high && m_vocabulary.entries[*low].length == depth; ++low) {
-            const bool allowed = special == SpecialText::parse || !is_structure(effective_type(m_vocabulary, *low));
+            const bool allowed = depth <= structure_bytes || !is_structure(effective_type(m_vocabulary, *low));
             if (allowed && !found) { // of equals the first counts
                 longest = *low;
                 found = true;
@@ -123,13 +123,14 @@ Token SpecialIndex::longest_at(std::string_view text, SpecialText special) const
     }
 }
 
-SpecialIndex::Match SpecialIndex::find(std::string_view text, size_t from, SpecialText special) const
+SpecialIndex::Match SpecialIndex::find(const MarkedText& marked, size_t from) const
 {
+    const std::string_view text = marked.text;
     for (size_t at = from; !m_sorted.empty() && at < text.size(); ++at) {
         if (!m_first_bytes[static_cast<uint8_t>(text[at])]) {
             continue;
         }
-        const Token token = longest_at(tail(text, at), special);
+        const Token token = longest_at(tail(text, at), marked.structure_bytes(at));
         if (token != kNoToken) {
             return {at, at + m_vocabulary.entries[token].length, token};
         }

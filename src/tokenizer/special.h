@@ -47,12 +47,13 @@ public:
         size_t end;
         Token token;
     };
-    /// The first at `from` or after it. Plain text has user-defined ones only.
-    Match find(std::string_view text, size_t from, SpecialText special) const;
+    /// The first at `from` or after it. What a person typed has user-defined ones only.
+    Match find(const MarkedText& marked, size_t from) const;
 
 private:
-    /// The longest one that begins at the start of `text`, or kNoToken.
-    Token longest_at(std::string_view text, SpecialText special) const;
+    /// The longest one that begins at the start of `text`, structure within its first `structure_bytes` only; or
+    /// kNoToken.
+    Token longest_at(std::string_view text, size_t structure_bytes) const;
 
     Vocabulary m_vocabulary;
     std::span<Token> m_sorted; ///< by their bytes

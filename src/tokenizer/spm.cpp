@@ -54,6 +54,22 @@ int hex_digit(char c)
 
 uint64_t index_slots(uint64_t vocab_size) { return std::bit_ceil(vocab_size * 2 + 2); }
 
+/// Copies a text, U+2581 (SentencePiece's own spelling of a blank) as a blank, and returns where the copy ends.
+char* copy_text(std::string_view text, char* out)
+{
+    constexpr std::string_view kBlock = "\xE2\x96\x81";
+    while (!text.empty()) {
+        const size_t at = std::min(text.find(kBlock), text.size());
+        out = std::copy_n(text.data(), at, out);
+        text = tail(text, at);
+        if (!text.empty()) {
+            *out++ = ' ';
+            text = tail(text, kBlock.size());
+        }
+    }
+    return out;
+}
+
 } // namespace
 
 uint64_t SpmTokenizer::index_bytes(uint64_t vocab_size)
@@ -104,10 +120,18 @@ Result<void> SpmTokenizer::build(const Vocabulary& vocabulary, Arena& arena)
     m_vocabulary = vocabulary;
     const auto said = [&](std::optional<uint32_t> id, Token otherwise) { return id && *id < size ? *id : otherwise; };
     m_unknown = said(vocabulary.special.unk, kUnknown);
-    m_bos = said(vocabulary.special.bos, kBos);
-    m_eos = said(vocabulary.special.eos, kEos);
-    m_add_bos = vocabulary.flags.add_bos.value_or(true);
-    m_add_eos = vocabulary.flags.add_eos.value_or(false);
+    // What a file leaves unsaid is as in Llama's vocabulary, unless that token is a piece of text: a vocabulary of
+    // characters alone has neither.
+    const auto control = [&](std::optional<uint32_t> id, Token otherwise) {
+        const Token token = said(id, otherwise);
+        const bool is_text =
+            !vocabulary.types.empty() && !id && token < size && !is_structure(effective_type(vocabulary, token));
+        return is_text ? kNoToken : token;
+    };
+    m_bos = control(vocabulary.special.bos, kBos);
+    m_eos = control(vocabulary.special.eos, kEos);
+    m_add_bos = vocabulary.flags.add_bos.value_or(true) && m_bos != kNoToken;
+    m_add_eos = vocabulary.flags.add_eos.value_or(false) && m_eos != kNoToken;
     m_add_blank = vocabulary.flags.add_space_prefix.value_or(true);
     TRY(m_special.build(vocabulary, arena));
     m_ends.build(vocabulary);
@@ -152,9 +176,10 @@ uint64_t SpmTokenizer::encode_bytes(uint64_t text_bytes)
     return n + n * sizeof(Symbol) + 3 * n * sizeof(Candidate) + 3 * Arena::kAlignment;
 }
 
-Result<size_t> SpmTokenizer::encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+Result<size_t> SpmTokenizer::encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                          Arena& scratch) const
 {
+    const std::string_view text = marked.text;
     LLMK_ASSERT(out.size() >= max_tokens(text.size()));
     if (text.size() >= kNobody / 4) {
         return fail(Status::invalid_argument, "the text is {} bytes long, at most {} can be tokenized", text.size(),
@@ -164,9 +189,10 @@ Result<size_t> SpmTokenizer::encode_text(std::string_view text, BosRule bos, Spe
     if (bos == BosRule::add && m_add_bos) {
         out[count++] = m_bos;
     }
-    bool at_start = true; // of the text, or behind a special token: there SentencePiece starts anew
+    bool at_start =
+        start == TextStart::fresh; // of the text, or behind a special token: there SentencePiece starts anew
     for (size_t at = 0; at < text.size();) {
-        const SpecialIndex::Match match = m_special.find(text, at, special);
+        const SpecialIndex::Match match = m_special.find(marked, at);
         if (match.begin > at) {
             TRY(encode_fragment(head(tail(text, at), match.begin - at), m_add_blank && at_start, out, count, scratch));
             at_start = false;
@@ -188,10 +214,9 @@ Result<void> SpmTokenizer::encode_fragment(std::string_view text, bool blank_in_
 {
     const ArenaScope scope(scratch);
     const size_t blank = blank_in_front ? 1 : 0; // SentencePiece's dummy prefix
-    const size_t length = text.size() + blank;
-    char* const chars = TRY(scratch.alloc_array<char>(length));
+    char* const chars = TRY(scratch.alloc_array<char>(text.size() + blank));
     chars[0] = ' ';
-    __builtin_memcpy(chars + blank, text.data(), text.size());
+    const auto length = static_cast<size_t>(copy_text(text, chars + blank) - chars);
     Symbol* const symbols = TRY(scratch.alloc_array<Symbol>(length));
     Candidate* const heap = TRY(scratch.alloc_array<Candidate>(3 * length));
 

@@ -2,9 +2,9 @@
 //
 // SentencePiece BPE with scores (Kudo and Richardson 2018, arXiv:1808.06226), as Llama 1 and 2 and llama2.c use it: a
 // blank in front, characters first, then the neighbouring pair whose joined piece has the highest score is merged, the
-// leftmost of equals, until none is left; what is no piece becomes byte tokens. Before that, special entries are cut
-// out of the text (src/tokenizer/special.h). Where sentencepiece and llama.cpp differ (a blank also behind a special
-// entry) it does as llama.cpp, whose files these are.
+// leftmost of equals, until none is left; what is no piece becomes byte tokens. U+2581 in a text is a blank. Before all
+// that, special entries are cut out of the text (src/tokenizer/special.h). Where sentencepiece and llama.cpp differ (a
+// blank also behind a special entry) it does as llama.cpp, whose files these are.
 #pragma once
 
 #include "llmk/vocabulary.h"
@@ -47,7 +47,7 @@ public:
 private:
     static constexpr uint32_t kNone = 0xffffffffu;
 
-    Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+    Result<size_t> encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                Arena& scratch) const override;
     /// Appends the ids of a text without special entries, which is not empty.
     Result<void> encode_fragment(std::string_view text, bool blank_in_front, std::span<Token> out, size_t& count,

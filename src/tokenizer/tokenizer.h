@@ -18,6 +18,34 @@ enum class BosRule : uint8_t { add, omit };
 /// tokens that are no structure (runs of blanks, say: TokenType::user_defined) are found in both.
 enum class SpecialText : uint8_t { plain, parse };
 
+/// Where a text stands: by itself, or behind another whose tokens are there already. SentencePiece's blank in front is
+/// for texts that stand by themselves.
+enum class TextStart : uint8_t { fresh, continued };
+
+/// A stretch of a text in bytes: [begin, end).
+struct TextRange {
+    size_t begin;
+    size_t end;
+};
+
+/// A text that is part a template's and part what a person typed: structure is found outside of `typed` only, though
+/// words are cut and merged across its borders, as in any other text.
+struct MarkedText {
+    std::string_view text;
+    std::span<const TextRange> typed; ///< in their order, not overlapping
+
+    /// Bytes from `at` on within which structure may be found; 0 in what was typed.
+    size_t structure_bytes(size_t at) const
+    {
+        for (const TextRange& range : typed) {
+            if (at < range.end) {
+                return at < range.begin ? range.begin - at : 0;
+            }
+        }
+        return text.size() - at;
+    }
+};
+
 class Tokenizer {
 public:
     virtual uint32_t vocab_size() const = 0;
@@ -38,7 +66,14 @@ public:
     Result<size_t> encode(std::string_view text, BosRule bos, std::span<Token> out, Arena& scratch,
                           SpecialText special = SpecialText::plain) const
     {
-        return encode_text(text, bos, special, out, scratch);
+        const TextRange all{0, text.size()};
+        const size_t typed = special == SpecialText::plain ? 1 : 0;
+        return encode_text({text, {&all, typed}}, bos, TextStart::fresh, out, scratch);
+    }
+    /// The same of a template's text, without BOS and EOS around it.
+    Result<size_t> encode_marked(const MarkedText& text, TextStart start, std::span<Token> out, Arena& scratch) const
+    {
+        return encode_text(text, BosRule::omit, start, out, scratch);
     }
 
     /// The bytes of text a token stands for; possibly part of a character. Empty for control tokens (but for
@@ -54,7 +89,7 @@ protected:
     ~Tokenizer() = default;
 
 private:
-    virtual Result<size_t> encode_text(std::string_view text, BosRule bos, SpecialText special, std::span<Token> out,
+    virtual Result<size_t> encode_text(const MarkedText& marked, BosRule bos, TextStart start, std::span<Token> out,
                                        Arena& scratch) const = 0;
 };
 

@@ -122,11 +122,64 @@ void rmsnorm(float* out, const float* x, const float* weight, size_t n, float ep
     }
 }
 
+void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon)
+{
+    std::vector<double> centred(x, x + n);
+    double mean = 0.0;
+    for (const double v : centred) {
+        mean += v / static_cast<double>(n);
+    }
+    double variance = 0.0;
+    for (double& v : centred) {
+        v -= mean;
+        variance += v * v / static_cast<double>(n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double offset = bias == nullptr ? 0.0 : static_cast<double>(bias[i]);
+        out[i] = static_cast<float>(
+            centred[i] / std::sqrt(variance + static_cast<double>(epsilon)) * static_cast<double>(weight[i]) + offset);
+    }
+}
+
 void swiglu(float* gate, const float* up, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const double v = static_cast<double>(gate[i]);
         gate[i] = static_cast<float>(v / (1.0 + std::exp(-v)) * static_cast<double>(up[i]));
+    }
+}
+
+/// (1 + tanh(u)) / 2 as 1 / (1 + e^(-2u)), which does not cancel.
+void gelu_tanh(float* x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double v = static_cast<double>(x[i]);
+        const double u = std::sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v);
+        x[i] = static_cast<float>(v / (1.0 + std::exp(-2.0 * u)));
+    }
+}
+
+void gelu_erf(float* x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double v = static_cast<double>(x[i]);
+        x[i] = static_cast<float>(v / 2.0 * std::erfc(-v / std::sqrt(2.0)));
+    }
+}
+
+void geglu(float* gate, const float* up, size_t n)
+{
+    gelu_tanh(gate, n);
+    for (size_t i = 0; i < n; i++) {
+        gate[i] *= up[i];
+    }
+}
+
+void softcap(float* x, size_t n, float cap)
+{
+    const double limit = static_cast<double>(cap);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = static_cast<float>(limit * std::tanh(static_cast<double>(x[i]) / limit));
     }
 }
 
@@ -137,15 +190,30 @@ void add(float* x, const float* y, size_t n)
     }
 }
 
-void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim)
+/// Pair `pair` of a head: values `first` and `second`, which turn by angle `pair`.
+void rope(float* head, const float* cos, const float* sin, size_t pair, size_t first, size_t second)
 {
-    for (size_t i = 0; i < heads * head_dim; i += 2) {
-        const double a = static_cast<double>(x[i]);
-        const double b = static_cast<double>(x[i + 1]);
-        const double c = static_cast<double>(cos[i % head_dim / 2]);
-        const double s = static_cast<double>(sin[i % head_dim / 2]);
-        x[i] = static_cast<float>(a * c - b * s);
-        x[i + 1] = static_cast<float>(a * s + b * c);
+    const double a = static_cast<double>(head[first]);
+    const double b = static_cast<double>(head[second]);
+    const double c = static_cast<double>(cos[pair]);
+    const double s = static_cast<double>(sin[pair]);
+    head[first] = static_cast<float>(a * c - b * s);
+    head[second] = static_cast<float>(a * s + b * c);
+}
+
+void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
+{
+    for (size_t i = 0; i < heads * rope_dim / 2; i++) {
+        const size_t pair = i % (rope_dim / 2);
+        rope(x + i / (rope_dim / 2) * head_dim, cos, sin, pair, 2 * pair, 2 * pair + 1);
+    }
+}
+
+void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim)
+{
+    for (size_t i = 0; i < heads * rope_dim / 2; i++) {
+        const size_t pair = i % (rope_dim / 2);
+        rope(x + i / (rope_dim / 2) * head_dim, cos, sin, pair, pair, pair + rope_dim / 2);
     }
 }
 
@@ -165,9 +233,15 @@ const KernelSet kReference = {
     .attention_sum = attention_sum,
     .softmax = softmax,
     .rmsnorm = rmsnorm,
+    .layernorm = layernorm,
     .swiglu = swiglu,
+    .gelu_tanh = gelu_tanh,
+    .gelu_erf = gelu_erf,
+    .geglu = geglu,
+    .softcap = softcap,
     .add = add,
     .rope_pairs = rope_pairs,
+    .rope_halves = rope_halves,
 };
 
 std::vector<const KernelSet*> runnable_sets()
@@ -213,9 +287,15 @@ TEST_P(KernelCheck, TheSetAskedForIsTheOneThatRuns)
     EXPECT_TRUE(same(own.attention_sum, set().attention_sum));
     EXPECT_TRUE(same(own.softmax, set().softmax));
     EXPECT_TRUE(same(own.rmsnorm, set().rmsnorm));
+    EXPECT_TRUE(same(own.layernorm, set().layernorm));
     EXPECT_TRUE(same(own.swiglu, set().swiglu));
+    EXPECT_TRUE(same(own.gelu_tanh, set().gelu_tanh));
+    EXPECT_TRUE(same(own.gelu_erf, set().gelu_erf));
+    EXPECT_TRUE(same(own.geglu, set().geglu));
+    EXPECT_TRUE(same(own.softcap, set().softcap));
     EXPECT_TRUE(same(own.add, set().add));
     EXPECT_TRUE(same(own.rope_pairs, set().rope_pairs));
+    EXPECT_TRUE(same(own.rope_halves, set().rope_halves));
 }
 
 TEST_P(KernelCheck, NoTwoSetsShareAKernel)

@@ -28,29 +28,6 @@ extern const KernelSet kReference;
 /// The sets that this machine can run.
 std::vector<const KernelSet*> runnable_sets();
 
-/// A set, and what it must agree with.
-class KernelCheck : public testing::TestWithParam<const KernelSet*> {
-protected:
-    /// The set as the engine would get it by name.
-    const KernelSet& set() const { return m_set; }
-    const KernelSet& oracle() const { return *m_oracle; }
-    void SetUp() override;
-
-    /// Values in [-1, 1), the same in every run.
-    float real() { return std::uniform_real_distribution<float>(-1.0f, 1.0f)(m_random); }
-    int8_t byte() { return static_cast<int8_t>(std::uniform_int_distribution<int>(-128, 127)(m_random)); }
-
-private:
-    KernelSet m_set{};
-    const KernelSet* m_oracle = nullptr;
-    std::mt19937 m_random{20240601};
-};
-
-/// Test names from set names.
-std::string set_name(const testing::TestParamInfo<const KernelSet*>& info);
-
-#define LLMK_CHECK_ALL_SETS() INSTANTIATE_TEST_SUITE_P(Sets, KernelCheck, testing::ValuesIn(runnable_sets()), set_name)
-
 /// `count` values to be read, `offset` bytes off alignment. The last value ends where the heap block ends, so that
 /// AddressSanitizer sees a read past it.
 template <class T> class Input {
@@ -118,6 +95,38 @@ private:
     std::vector<T> m_values;
     T* m_data;
 };
+
+/// A set, and what it must agree with.
+class KernelCheck : public testing::TestWithParam<const KernelSet*> {
+protected:
+    /// The set as the engine would get it by name.
+    const KernelSet& set() const { return m_set; }
+    const KernelSet& oracle() const { return *m_oracle; }
+    void SetUp() override;
+
+    /// Values in [-1, 1), the same in every run.
+    float real() { return std::uniform_real_distribution<float>(-1.0f, 1.0f)(m_random); }
+    /// Values in [-scale, scale), `offset` floats off alignment.
+    Input<float> input(size_t count, size_t offset, float scale = 1.0f)
+    {
+        return Input<float>(count, offset * sizeof(float), [this, scale] { return real() * scale; });
+    }
+    static void copy(Output<float>& to, const Input<float>& from)
+    {
+        std::memcpy(to.data(), from.data(), from.size() * sizeof(float));
+    }
+    int8_t byte() { return static_cast<int8_t>(std::uniform_int_distribution<int>(-128, 127)(m_random)); }
+
+private:
+    KernelSet m_set{};
+    const KernelSet* m_oracle = nullptr;
+    std::mt19937 m_random{20240601};
+};
+
+/// Test names from set names.
+std::string set_name(const testing::TestParamInfo<const KernelSet*>& info);
+
+#define LLMK_CHECK_ALL_SETS() INSTANTIATE_TEST_SUITE_P(Sets, KernelCheck, testing::ValuesIn(runnable_sets()), set_name)
 
 /// Distance in units in the last place; 0 for two NaN, huge for one.
 inline uint32_t ulp_distance(float a, float b)

@@ -30,11 +30,6 @@ double sum_tolerance(const float* a, const float* b, size_t n)
 
 class FloatCheck : public KernelCheck {
 protected:
-    Input<float> input(size_t count, size_t offset)
-    {
-        return Input<float>(count, offset * sizeof(float), [this] { return real(); });
-    }
-
     void check_gemm(size_t rows, size_t cols, size_t batch, size_t offset, size_t y_gap, size_t x_gap)
     {
         const Input<float> w = input(rows * cols, offset);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Kernels over single vectors: softmax, RMSNorm, SwiGLU, addition, RoPE. Each test states its tolerance.
+// Kernels over single vectors: softmax, norms, addition, RoPE. Each test states its tolerance.
 #include "check.h"
 
 #include <algorithm>
@@ -15,13 +15,31 @@ constexpr size_t kMaxLength = 36;
 
 class VectorCheck : public KernelCheck {
 protected:
-    Input<float> input(size_t count, size_t offset, float scale = 1.0f)
+    /// Two products and a sum, fused or not: two roundings of the magnitudes each. What does not turn stays as it is.
+    void check_rope(decltype(KernelSet::rope_pairs) KernelSet::*rope)
     {
-        return Input<float>(count, offset * sizeof(float), [this, scale] { return real() * scale; });
-    }
-    static void copy(Output<float>& to, const Input<float>& from)
-    {
-        std::memcpy(to.data(), from.data(), from.size() * sizeof(float));
+        for (size_t head_dim = 2; head_dim <= kMaxLength; head_dim += 2) {
+            for (size_t rope_dim = 0; rope_dim <= head_dim; rope_dim += 2) {
+                const size_t heads = (head_dim + rope_dim / 2) % 4;
+                const size_t n = heads * head_dim;
+                const size_t offset = (heads + head_dim / 2) % 4;
+                const Input<float> x = input(n, 0);
+                const Input<float> cos = input(rope_dim / 2, offset);
+                const Input<float> sin = input(rope_dim / 2, 3 - offset);
+                Output<float> got(n, offset);
+                Output<float> want(n, offset);
+                copy(got, x);
+                copy(want, x);
+                (set().*rope)(got.data(), cos.data(), sin.data(), heads, head_dim, rope_dim);
+                (oracle().*rope)(want.data(), cos.data(), sin.data(), heads, head_dim, rope_dim);
+                ASSERT_TRUE(got.intact());
+                for (size_t i = 0; i < n; i++) {
+                    const double tolerance = i % head_dim < rope_dim ? 8.0 * kRounding : 0.0;
+                    ASSERT_TRUE(near(got[i], want[i], tolerance))
+                        << "value " << i << " of " << heads << " heads of " << head_dim << ", " << rope_dim << " turn";
+                }
+            }
+        }
     }
 };
 
@@ -129,38 +147,78 @@ TEST_P(VectorCheck, Rmsnorm)
     }
 }
 
-/// Exponential 2 ulp and four operations, twice. Where the exponential is near the largest float the result is near
-/// 1e-36: there 1e-35 is allowed, since one of two may already be infinite.
-TEST_P(VectorCheck, Swiglu)
+/// The mean is off by at most n roundings of the largest value, and that shows in every difference and once more in the
+/// root; the root's own sum as in RMSNorm; six operations after it.
+TEST_P(VectorCheck, Layernorm)
 {
-    for (size_t n = 0; n <= kMaxLength; n++) {
-        for (const float scale : {0.01f, 1.0f, 20.0f, 200.0f}) {
-            const Input<float> gate = input(n, n % 4, scale);
-            const Input<float> up = input(n, 3 - n % 4);
+    for (size_t n = 1; n <= 2 * kMaxLength; n++) {
+        for (const float scale : {1e-4f, 1.0f, 1e4f}) {
+            const Input<float> x = input(n, n % 4, scale);
+            const Input<float> weight = input(n, 3 - n % 4);
+            const Input<float> bias_values = input(n, (n + 1) % 4);
+            const float* bias = n % 3 == 0 ? nullptr : bias_values.data();
             Output<float> got(n, n % 4);
             Output<float> want(n, n % 4);
-            copy(got, gate);
-            copy(want, gate);
-            set().swiglu(got.data(), up.data(), n);
-            oracle().swiglu(want.data(), up.data(), n);
+            set().layernorm(got.data(), x.data(), weight.data(), bias, n, 1e-5f);
+            oracle().layernorm(want.data(), x.data(), weight.data(), bias, n, 1e-5f);
             ASSERT_TRUE(got.intact());
+            Output<float> in_place(n, n % 4);
+            copy(in_place, x);
+            set().layernorm(in_place.data(), in_place.data(), weight.data(), bias, n, 1e-5f);
+            double variance = 1e-5;
+            double mean = 0.0;
             for (size_t i = 0; i < n; i++) {
-                const double tolerance = 16.0 * kRounding * std::fabs(static_cast<double>(want[i])) + 1e-35;
-                ASSERT_TRUE(near(got[i], want[i], tolerance)) << got[i] << " for " << want[i];
+                mean += static_cast<double>(x.get(i)) / static_cast<double>(n);
+            }
+            for (size_t i = 0; i < n; i++) {
+                variance += std::pow(static_cast<double>(x.get(i)) - mean, 2.0) / static_cast<double>(n);
+            }
+            for (size_t i = 0; i < n; i++) {
+                const double of_mean = static_cast<double>(scale) / std::sqrt(variance);
+                const double offset = bias == nullptr ? 0.0 : std::fabs(static_cast<double>(bias[i]));
+                const double tolerance =
+                    kRounding *
+                    (static_cast<double>(n + 10) * (of_mean + std::fabs(static_cast<double>(want[i]))) + offset);
+                ASSERT_TRUE(near(got[i], want[i], tolerance))
+                    << got[i] << " for " << want[i] << ", n " << n << ", scale " << scale;
+                ASSERT_EQ(got[i], in_place[i]);
             }
         }
     }
 }
 
-TEST_P(VectorCheck, SwigluKeepsNan)
+/// A variance far below the square of the mean: the mean of squares less the squared mean would have nothing left of
+/// it. 4096 and 4096 +- 0.25 are exact, and so is their mean.
+TEST_P(VectorCheck, LayernormAroundALargeMean)
+{
+    for (size_t n = 2; n <= 2 * kMaxLength; n += 2) {
+        std::vector<float> x(n);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = i % 2 == 0 ? 4096.25f : 4095.75f;
+        }
+        const std::vector<float> weight(n, 2.0f);
+        const std::vector<float> bias(n, 10.0f);
+        set().layernorm(x.data(), x.data(), weight.data(), bias.data(), n, 0.0f);
+        for (size_t i = 0; i < n; i++) {
+            ASSERT_NEAR(x[i], i % 2 == 0 ? 12.0f : 8.0f, 1e-5f) << n << " " << i;
+        }
+    }
+}
+
+/// A NaN spoils the mean and so the row; equal values are nothing but epsilon's doing.
+TEST_P(VectorCheck, LayernormOfStrangeValues)
 {
     for (size_t n = 1; n <= kMaxLength; n++) {
-        std::vector<float> gate(n, 1.0f);
-        const std::vector<float> up(n, 1.0f);
-        gate[n - 1] = NAN;
-        set().swiglu(gate.data(), up.data(), n);
+        const std::vector<float> weight(n, 1.0f);
+        const std::vector<float> bias(n, 0.5f);
+        std::vector<float> equal(n, 3.0f);
+        set().layernorm(equal.data(), equal.data(), weight.data(), bias.data(), n, 1e-5f);
+        std::vector<float> spoilt(n, 1.0f);
+        spoilt[n / 2] = NAN;
+        set().layernorm(spoilt.data(), spoilt.data(), weight.data(), bias.data(), n, 1e-5f);
         for (size_t i = 0; i < n; i++) {
-            ASSERT_EQ(std::isnan(gate[i]), i == n - 1);
+            ASSERT_EQ(equal[i], 0.5f) << n << " " << i;
+            ASSERT_TRUE(std::isnan(spoilt[i])) << n << " " << i;
         }
     }
 }
@@ -186,28 +244,21 @@ TEST_P(VectorCheck, Add)
     }
 }
 
-/// Two products and a sum, fused or not: two roundings of the magnitudes each.
-TEST_P(VectorCheck, RopePairs)
+TEST_P(VectorCheck, RopePairs) { check_rope(&KernelSet::rope_pairs); }
+
+TEST_P(VectorCheck, RopeHalves) { check_rope(&KernelSet::rope_halves); }
+
+/// Which values are a pair, and which way it turns: by a quarter turn (a, b) becomes (-b, a).
+TEST_P(VectorCheck, RopeLayouts)
 {
-    for (size_t head_dim = 2; head_dim <= kMaxLength; head_dim += 2) {
-        for (size_t heads = 0; heads <= 3; heads++) {
-            const size_t n = heads * head_dim;
-            const size_t offset = (heads + head_dim / 2) % 4;
-            const Input<float> x = input(n, 0);
-            const Input<float> cos = input(head_dim / 2, offset);
-            const Input<float> sin = input(head_dim / 2, 3 - offset);
-            Output<float> got(n, offset);
-            Output<float> want(n, offset);
-            copy(got, x);
-            copy(want, x);
-            set().rope_pairs(got.data(), cos.data(), sin.data(), heads, head_dim);
-            oracle().rope_pairs(want.data(), cos.data(), sin.data(), heads, head_dim);
-            ASSERT_TRUE(got.intact());
-            for (size_t i = 0; i < n; i++) {
-                ASSERT_TRUE(near(got[i], want[i], 8.0 * kRounding)) << head_dim << " " << heads << " " << i;
-            }
-        }
-    }
+    const float cos[] = {0.0f, 0.0f};
+    const float sin[] = {1.0f, 1.0f};
+    std::vector<float> pairs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    std::vector<float> halves = pairs;
+    set().rope_pairs(pairs.data(), cos, sin, 2, 5, 4);
+    set().rope_halves(halves.data(), cos, sin, 2, 5, 4);
+    EXPECT_EQ(pairs, (std::vector<float>{-2, 1, -4, 3, 5, -7, 6, -9, 8, 10}));
+    EXPECT_EQ(halves, (std::vector<float>{-3, -4, 1, 2, 5, -8, -9, 6, 7, 10}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sets, VectorCheck, testing::ValuesIn(runnable_sets()), set_name);

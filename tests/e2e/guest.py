@@ -52,9 +52,10 @@ def build_image(
     config: Mapping[str, object] | None = None,
     autorun: Iterable[str] = (),
     files: Mapping[str, Path] | None = None,
+    options: Iterable[str] = (),
 ) -> Path:
     """`config` are the lines of llmk.cfg; `autorun` is typed by the guest itself, and must end with /shutdown; `files`
-    are others, by their paths on the image."""
+    are others, by their paths on the image; `options` are make_image.py's."""
     settings = dict(config or {})
     extra = dict(files or {})
     folder = image.with_suffix(".files")
@@ -66,7 +67,7 @@ def build_image(
     extra["llmk.cfg"] = folder / "llmk.cfg"
     extra["llmk.cfg"].write_text("".join(f"{k} = {v}\n" for k, v in settings.items()), encoding="utf-8")
     command: list[str | Path] = [sys.executable, ROOT / "scripts/make_image.py", "--efi", built("BOOTX64.EFI")]
-    command += ["--output", image, "--models", *models]
+    command += ["--output", image, *options, "--models", *models]
     for destination, source in extra.items():
         command += ["--file", f"{source}:{destination}"]
     result = subprocess.run(command, capture_output=True, text=True)

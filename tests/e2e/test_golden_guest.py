@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import fat_image
 import numpy as np
 import pytest
 from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
@@ -18,7 +20,9 @@ TOLERANCE_INT8 = 2e-2
 INT8_IDS = 150
 BOOT_LIMIT_S = 240.0
 
-MODELS = ("stories260K", "stories260K_v1", "stories260K_gguf", "babyllama", "stories260K_int8", "babyllama_int8")
+# This one is split on its way to the image: three files that are one model.
+SPLIT, MAX_PART_KIB = "stories260K_gguf", 500
+MODELS = ("stories260K", "stories260K_v1", SPLIT, "babyllama", "stories260K_int8", "babyllama_int8")
 PROMPTED = "stories260K_prompt"
 
 
@@ -61,7 +65,9 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         script += [generate_line(expected, kernels), logits_line(expected, kernels)]
         if other := prompted(name):
             script.append(generate_line(other, kernels))
-    image = build_image(tmp_path_factory.mktemp(name) / "golden.img", [expected.model], autorun=[*script, "/shutdown"])
+    options = ["--max-file-size", f"{MAX_PART_KIB}K"] if name == SPLIT else []
+    image = tmp_path_factory.mktemp(name) / "golden.img"
+    build_image(image, [expected.model], autorun=[*script, "/models", "/shutdown"], options=options)
     screen = run_script(image, BOOT_LIMIT_S)
     yield GoldenBoot(name, expected, image, screen.lines, commands_of(screen))
     image.unlink()
@@ -85,6 +91,21 @@ def test_logits(boot: GoldenBoot, kernels: str) -> None:
     assert logits.shape == expected.shape
     tolerance = TOLERANCE_INT8 if boot.expected.is_int8 else TOLERANCE_FLOAT
     assert np.abs(logits - expected).max() <= tolerance
+
+
+def test_one_model_is_listed(boot: GoldenBoot) -> None:
+    stem = boot.expected.model.stem
+    files = [entry for entry in fat_image.list_files(boot.image) if entry.path.startswith(f"models/{stem}")]
+    parts = sorted(entry.path for entry in files if not entry.path.endswith(".tok.bin"))
+    if boot.name == SPLIT:
+        assert len(parts) >= 3
+        assert parts == [f"models/{stem}-{n:05d}-of-{len(parts):05d}.gguf" for n in range(1, len(parts) + 1)]
+        assert all(entry.size_bytes <= MAX_PART_KIB * 1024 for entry in files)
+    else:
+        assert parts == [f"models/{boot.expected.model.name}"]
+    (listed,) = [line for command in boot.commands if command.line == "/models" for line in command.output if line]
+    behind = f" in {len(parts)} files" if boot.name == SPLIT else ""
+    assert re.fullmatch(rf"\[\+\] models/{stem}\.\w+ +llama +\S+ +\S.* [\d.]+ [KM]iB{behind}", listed), listed
 
 
 def test_no_fault(boot: GoldenBoot) -> None:

@@ -30,6 +30,36 @@ def test_every_controller_reads_the_model(storage: str, tmp_path: Path) -> None:
     assert not FAULT.search(screen.transcript)
 
 
+@pytest.mark.parametrize(
+    ("topology", "threads", "note", "used"),
+    [
+        ("4", None, "4 processors: 4 cores, 0 further threads", 4),
+        ("4,sockets=1,cores=2,threads=2", None, "4 processors: 2 cores, 2 further threads", 2),
+        ("4,sockets=1,cores=2,threads=2", 3, "4 processors: 2 cores, 2 further threads", 3),
+        ("2", 1, None, 1),
+        ("1", None, "one processor: the firmware counts no other", 1),
+    ],
+)
+def test_processors_share_the_work(
+    topology: str, threads: int | None, note: str | None, used: int, tmp_path: Path
+) -> None:
+    """One a core unless told otherwise; the ids are the reference's, twice, with a rest at the prompt between."""
+    expected = asset_reference("stories260K_prompt")
+    line = f'/generate -p "{expected.prompt}" -n {expected.steps} --temp 0 --ids'
+    config = {} if threads is None else {"threads": threads}
+    image = build_image(tmp_path / "disk.img", [expected.model], config=config)
+    with Guest(image, processors=1, flags=["--", "-smp", topology]) as guest:
+        guest.wait_for_prompt(BOOT_LIMIT_S)
+        for _ in range(2):
+            ids = next(text for text in guest.run(line).output if text and text[0].isdigit())
+            assert [int(word) for word in ids.split()] == expected.ids
+        cpu = guest.run("/cpu").output
+        guest.shut_down()
+    found = next(text for text in cpu if text.startswith("processors in use"))
+    assert found == f"processors in use: {used}" + (f"; {note}" if note else "")
+    assert not FAULT.search(guest.screen.transcript)
+
+
 def dump_time(guest: Guest) -> datetime:
     """The guest's clock, as it writes it into a dump."""
     guest.run("/save_dump")

@@ -190,6 +190,15 @@ void FakePlatform::add_file(std::string_view path, std::string_view content, siz
     m_volumes[volume_index].nodes[normal] = {leaf_of(path), std::string(content), false, hidden};
 }
 
+void FakePlatform::add_large_file(std::string_view path, std::string_view content, uint64_t hole_bytes,
+                                  std::string_view ending)
+{
+    add_file(path, content);
+    FakeNode& node = m_volumes[0].nodes[normalise(path)];
+    node.hole_bytes = hole_bytes;
+    node.ending = ending;
+}
+
 const std::string* FakePlatform::content(std::string_view path, size_t volume_index) const
 {
     const auto& nodes = m_volumes[volume_index].nodes;
@@ -243,7 +252,7 @@ Result<uint64_t> FakePlatform::file_size(PlatformFile* file)
     if (file->volume->removed) {
         return fail(Status::io_error, "{}: the device does not answer", file->path);
     }
-    return uint64_t{file->volume->nodes[file->path].content.size()};
+    return file->volume->nodes[file->path].size_bytes();
 }
 
 Result<size_t> FakePlatform::file_read_at(PlatformFile* file, uint64_t offset, void* buffer, size_t bytes)
@@ -256,13 +265,26 @@ Result<size_t> FakePlatform::file_read_at(PlatformFile* file, uint64_t offset, v
     if (due(short_read_in)) {
         bytes /= 2;
     }
-    const auto& content = file->volume->nodes[file->path].content;
-    const size_t from = static_cast<size_t>(std::min(offset, uint64_t{content.size()}));
-    const size_t count = std::min(bytes, content.size() - from);
-    if (count > 0) {
-        std::memcpy(buffer, content.data() + from, count);
+    const FakeNode& node = file->volume->nodes[file->path];
+    const uint64_t from = std::min(offset, node.size_bytes());
+    const uint64_t count = std::min(uint64_t{bytes}, node.size_bytes() - from);
+    const uint64_t ending_at = node.content.size() + node.hole_bytes;
+    auto* const out = static_cast<char*>(buffer);
+    for (uint64_t at = from; at < from + count;) {
+        const uint64_t left = from + count - at;
+        uint64_t step = left;
+        if (at < node.content.size()) {
+            step = std::min(left, node.content.size() - at);
+            std::memcpy(out + (at - from), node.content.data() + at, step);
+        } else if (at < ending_at) {
+            step = std::min(left, ending_at - at);
+            std::memset(out + (at - from), 0, step);
+        } else {
+            std::memcpy(out + (at - from), node.ending.data() + (at - ending_at), step);
+        }
+        at += step;
     }
-    return count;
+    return static_cast<size_t>(count);
 }
 
 Result<void> FakePlatform::file_write(PlatformFile* file, const void* data, size_t bytes)
@@ -315,7 +337,7 @@ Result<void> FakePlatform::directory_list(std::string_view path, FileVisitor vis
     for (auto it = volume_now.nodes.rbegin(); it != volume_now.nodes.rend(); ++it) {
         if (parent_of(it->first) == normal) {
             const auto& node = it->second;
-            visit(context, {node.name, node.content.size(), node.is_directory, node.is_hidden});
+            visit(context, {node.name, node.size_bytes(), node.is_directory, node.is_hidden});
         }
     }
     return success();

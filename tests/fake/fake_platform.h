@@ -21,6 +21,10 @@ struct FakeNode {
     std::string content;
     bool is_directory = false;
     bool is_hidden = false;
+    uint64_t hole_bytes = 0; ///< zeros behind the content, of which nothing is kept
+    std::string ending = {}; ///< behind the hole
+
+    uint64_t size_bytes() const { return content.size() + hole_bytes + ending.size(); }
 };
 
 struct FakeVolume {
@@ -56,6 +60,8 @@ public:
     void add_directory(std::string_view path, size_t volume = 0, bool hidden = false);
     /// Folders on the way are made.
     void add_file(std::string_view path, std::string_view content, size_t volume = 0, bool hidden = false);
+    /// A file that is larger than the host: content, zeros, an ending.
+    void add_large_file(std::string_view path, std::string_view content, uint64_t hole_bytes, std::string_view ending);
     /// Null when there is none.
     const std::string* content(std::string_view path, size_t volume = 0) const;
     size_t open_files() const { return m_open_files; }
@@ -121,7 +127,9 @@ public:
     uint64_t ticks_per_second() override { return 1'000'000'000; }
     Result<WallClock> wall_clock() override;
 
+    void use_processors(size_t most) override { processors = most == 0 ? processors : std::min(most, processors); }
     size_t processor_count() override { return processors; }
+    std::string_view processors_note() override { return "of the fake"; }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
     void reset(ResetKind kind) override { resets.push_back(kind); }
 

@@ -110,6 +110,43 @@ std::string GgufFile::bytes() const
     return header() + data;
 }
 
+std::vector<GgufFile> split_gguf(const GgufFile& whole, const std::vector<size_t>& tensor_counts)
+{
+    std::vector<GgufFile> shards;
+    auto next = whole.tensors.begin();
+    for (const size_t count : tensor_counts) {
+        GgufFile shard;
+        if (shards.empty()) {
+            shard = whole;
+        }
+        shard.alignment = whole.alignment;
+        shard.tensors.assign(next, next + static_cast<ptrdiff_t>(count));
+        next += static_cast<ptrdiff_t>(count);
+        shard.set("split.no", kGgufU16, raw(static_cast<uint16_t>(shards.size())));
+        shard.set("split.count", kGgufU16, raw(static_cast<uint16_t>(tensor_counts.size())));
+        shard.set("split.tensors.count", kGgufI32, raw(static_cast<int32_t>(whole.tensors.size())));
+        shards.push_back(shard);
+    }
+    EXPECT_TRUE(next == whole.tensors.end()) << "every tensor is in a part";
+    return shards;
+}
+
+std::string shard_name(const std::string& name, size_t number, size_t count)
+{
+    const auto digits = [](size_t value) {
+        const std::string text = std::to_string(value);
+        return std::string(5 - text.size(), '0') + text;
+    };
+    return name + "-" + digits(number) + "-of-" + digits(count) + ".gguf";
+}
+
+void add_shards(FakePlatform& platform, const std::string& name, const std::vector<GgufFile>& shards)
+{
+    for (size_t i = 0; i < shards.size(); ++i) {
+        platform.add_file(shard_name(name, i + 1, shards.size()), shards[i].bytes());
+    }
+}
+
 GgufFile tiny_gguf(const TinyShape& shape)
 {
     TinyShape legacy = shape;

@@ -89,6 +89,13 @@ struct GgufFile {
     std::string bytes() const;
 };
 
+/// The same model in parts, as gguf-split writes them: the metadata in the first one, so many tensors in each.
+std::vector<GgufFile> split_gguf(const GgufFile& whole, const std::vector<size_t>& tensor_counts);
+/// "NAME-00001-of-00003.gguf"
+std::string shard_name(const std::string& name, size_t number, size_t count);
+/// Puts them on a volume under their names; `name` may have a folder in front.
+void add_shards(FakePlatform& platform, const std::string& name, const std::vector<GgufFile>& shards);
+
 /// A tiny llama2.c model (version 0 or 1) as GGUF: the same weights in float32, and its tokenizer's vocabulary.
 GgufFile tiny_gguf(const TinyShape& shape = {});
 

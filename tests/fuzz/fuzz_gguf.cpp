@@ -3,9 +3,10 @@
 // GGUF files from anywhere: describing one, checking it against its architecture and loading its vocabulary never
 // breaks, and what is accepted lies within the file.
 #include "fake/fake_platform.h"
+#include "fuzz/require.h"
 #include "model/loader.h"
 
-#include <cstdlib>
+#include <string>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -15,26 +16,12 @@ using namespace llmk;
 
 constexpr const char* kPath = "m.gguf";
 
-void require(bool condition)
-{
-    if (!condition) {
-        std::abort();
-    }
-}
-
-template <class T> bool accepted(const Result<T>& result)
-{
-    require(result.ok() || result.error().message.view().find(kPath) != std::string_view::npos ||
-            result.error().status == Status::out_of_memory);
-    return result.ok();
-}
-
 void load_tokenizer(FakePlatform& platform, const VocabularyDesc& desc)
 {
     Arena arena;
     if (arena.add_extent(platform, LoadedTokenizer::bytes(desc)).ok()) {
         LoadedTokenizer tokenizer;
-        (void)accepted(tokenizer.load(platform, desc, arena));
+        (void)accepted(tokenizer.load(platform, desc, arena), kPath);
         require(arena.broken_guard() == nullptr);
     }
     arena.release(platform);
@@ -50,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     file.append(reinterpret_cast<const char*>(data), size);
     platform.add_file(kPath, file);
     auto described = describe_model(platform, kPath);
-    if (!accepted(described)) {
+    if (!accepted(described, kPath)) {
         return 0;
     }
     const ModelDesc& desc = described.value();
@@ -61,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         load_tokenizer(platform, desc.vocabulary);
     }
     auto inspected = inspect_model(platform, kPath, {});
-    if (accepted(inspected)) {
+    if (accepted(inspected, kPath)) {
         (void)fit_memory(platform, inspected.value(), 0).ok();
     }
     return 0;

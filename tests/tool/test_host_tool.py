@@ -90,6 +90,22 @@ def test_tokens_without_bos_from_a_tokenizer_alone(llmk: Tool) -> None:
     assert (result.returncode, ids_of(result.stdout)) == (0, expected.prompt_ids[1:])
 
 
+def test_many_texts_parted_by_nul(llmk_checked: Tool) -> None:
+    expected = tiny_reference("tiny_v1")
+    prompt = expected.prompt.encode()
+    tokens = ("tokens", "-m", expected.model, "--null")
+    result = llmk_checked(*tokens, stdin=b"\0".join([prompt, b"", prompt + b"\n", prompt]))
+    assert result.returncode == 0, result.stderr.decode()
+    lines = [ids_of(line) for line in result.stdout.split(b"\n")]
+    assert lines == [expected.prompt_ids, [1], [*expected.prompt_ids, 13], expected.prompt_ids, []]
+    # A NUL that ends the last text starts no other.
+    assert llmk_checked(*tokens, stdin=prompt + b"\0").stdout == llmk_checked(*tokens, stdin=prompt).stdout
+    assert llmk_checked(*tokens, stdin=b"").stdout == b""
+    refused = llmk_checked(*tokens, "-p", "x")
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert b"--null reads texts from standard input" in refused.stderr
+
+
 @pytest.mark.parametrize("number", range(47))
 def test_llama_spm_vectors(number: int, llmk: Tool, assets_dir: Path) -> None:
     vector = llama_spm_vectors()[number]

@@ -9,10 +9,12 @@ import struct
 import subprocess
 from pathlib import Path
 
+import bad_gguf
 import fat_image
 import make_image
 import pytest
 from fat_image import MIB, Entry, ImageError
+from support import Tool
 
 FOUR_GIB = 4 * 1024 * MIB
 
@@ -223,12 +225,114 @@ def test_without_any_model_two_lines_say_where_to_get_one(tmp_path: Path, monkey
     assert "models/" in str(caught.value)
 
 
+# --- models in parts, and models too large for a file -----------------------------------------------------------------
+
+
+def gguf_file(path: Path, architecture: str = "llama") -> Path:
+    return plain_file(path, bad_gguf.model(architecture).data())
+
+
+def image_of(efi: Path, image: Path, *options: str | Path) -> int:
+    return make_image.main(["--efi", str(efi), "--output", str(image), *map(str, options)])
+
+
+def test_one_part_brings_the_others(efi: Path, tmp_path: Path) -> None:
+    names = ["Big-00001-of-00003.gguf", "big-00002-OF-00003.GGUF", "Big-00003-of-00003.gguf"]
+    parts = [plain_file(tmp_path / "m" / name, name.encode()) for name in names]
+    image = tmp_path / "i.img"
+    assert image_of(efi, image, "--models", parts[1]) == 0
+    assert paths_on(image) == sorted(["EFI/BOOT/BOOTX64.EFI", *(f"models/{name}" for name in names)])
+    assert content_on(image, f"models/{names[1]}") == names[1].encode()
+    assert image_of(efi, image, "--models", *parts) == 0, "each is there once"
+
+
+def test_a_model_that_lacks_a_part_is_left_out(efi: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [plain_file(tmp_path / "m" / f"big-0000{number}-of-00004.gguf") for number in (1, 3)]
+    other = plain_file(tmp_path / "other.gguf")
+    image = tmp_path / "i.img"
+    assert image_of(efi, image, "--models", *parts, other) == 0
+    said = capsys.readouterr().err
+    lacks = f"of its 4 parts big-00002-of-00004.gguf and 1 more is missing from {tmp_path / 'm'}"
+    assert said.count("left out") == 1
+    assert f"left out: {parts[0]}: {lacks}" in said
+    assert paths_on(image) == ["EFI/BOOT/BOOTX64.EFI", "models/other.gguf"]
+    assert image_of(efi, image, "--models", *parts) == 1
+    assert "none of the models can be put on the image" in capsys.readouterr().err
+
+
+def test_names_that_are_no_parts_are_files_of_their_own(efi: Path, tmp_path: Path) -> None:
+    names = ["a-00001-of-00001.gguf", "a-00003-of-00002.gguf", "a-00000-of-00002.gguf", "a-0001-of-0002.gguf"]
+    image = tmp_path / "i.img"
+    assert image_of(efi, image, "--models", *(plain_file(tmp_path / name) for name in names)) == 0
+    assert paths_on(image) == sorted(["EFI/BOOT/BOOTX64.EFI", *(f"models/{name}" for name in names)])
+
+
+def test_a_large_gguf_is_split_on_the_way(efi: Path, tmp_path: Path, llmk: Tool) -> None:
+    model = gguf_file(tmp_path / "m" / "chat.gguf")
+    image = tmp_path / "out" / "i.img"
+    limit = 19_000
+    assert model.stat().st_size > limit
+    assert image_of(efi, image, "--max-file-size", str(limit), "--models", model) == 0
+    entries = [entry for entry in fat_image.list_files(image) if entry.path.startswith("models/")]
+    assert len(entries) > 1
+    assert all(entry.size_bytes <= limit for entry in entries)
+    assert [path.name for path in image.parent.iterdir()] == ["i.img"], "the parts made on the way are gone"
+    assert [path.name for path in model.parent.iterdir()] == ["chat.gguf"]
+    for entry in entries:
+        (tmp_path / Path(entry.path).name).write_bytes(content_on(image, entry.path))
+    generate = ("-n", "8", "--temp", "0", "--ids")
+    whole = llmk("generate", "-m", model, *generate)
+    split = llmk("generate", "-m", tmp_path / f"chat-00001-of-{len(entries):05d}.gguf", *generate)
+    assert whole.returncode == 0, whole.stderr.decode()
+    assert (split.returncode, split.stdout) == (0, whole.stdout), split.stderr.decode()
+
+
+def test_what_cannot_be_split_is_left_out(efi: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "i.img"
+    story = model_file(tmp_path / "story.bin")
+    plain_file(tmp_path / "tokenizer.bin")
+    good = plain_file(tmp_path / "good.gguf", b"GGUF")
+    damaged = plain_file(tmp_path / "damaged.gguf", b"GGUF" + bytes(600))
+    part = bad_gguf.parts_of(bad_gguf.model(), (5, 6))
+    for number, file in enumerate(part, 1):
+        plain_file(tmp_path / f"part-0000{number}-of-00002.gguf", file.data())
+    given = [story, good, damaged, tmp_path / "part-00001-of-00002.gguf"]
+    assert image_of(efi, image, "--max-file-size", "500", "--models", *given) == 0
+    said = capsys.readouterr().err
+    assert f"left out: {story}: it has 1,028 bytes and files may have 500; only GGUF can be split" in said
+    assert f"left out: {damaged}: GGUF version 0" in said
+    assert "part-00001-of-00002.gguf: is one of 2 parts already" in said
+    assert paths_on(image) == ["EFI/BOOT/BOOTX64.EFI", "models/good.gguf", "models/tokenizer.bin"]
+
+
+def test_a_part_that_is_too_large_takes_the_others_along(
+    efi: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, size in ((1, 1000), (2, 100)):
+        plain_file(tmp_path / f"big-0000{number}-of-00002.gguf", bytes(size))
+    other = plain_file(tmp_path / "other.gguf")
+    image = tmp_path / "i.img"
+    assert image_of(efi, image, "--max-file-size", "500", "--models", tmp_path / "big-00001-of-00002.gguf", other) == 0
+    assert "big-00001-of-00002.gguf was left out, and it is a part of the same model" in capsys.readouterr().err
+    assert paths_on(image) == ["EFI/BOOT/BOOTX64.EFI", "models/other.gguf"]
+
+
+def test_without_room_for_the_parts_the_model_is_left_out(
+    efi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = gguf_file(tmp_path / "chat.gguf")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert image_of(efi, tmp_path / "i.img", "--max-file-size", "19000", "--models", model) == 1
+    assert "splitting needs " in capsys.readouterr().err
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
 def test_a_file_over_the_limit_of_fat32_is_refused(efi: Path, tmp_path: Path) -> None:
     item = make_image.Item(sparse_file(tmp_path / "big.gguf", FOUR_GIB), "models/big.gguf")
-    with pytest.raises(ImageError, match=r"4,294,967,296 bytes .* split the model with gguf-split"):
+    with pytest.raises(ImageError, match=r"4,294,967,296 bytes .* name it with --models, and a GGUF file is split"):
         make_image.check_items([make_image.Item(efi, "a"), item])
 
 

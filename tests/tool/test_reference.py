@@ -33,8 +33,8 @@ def test_golden_data_are_reproduced_byte_for_byte(name: str, tmp_path: Path) -> 
 
 def test_golden_data_hold_nothing_else() -> None:
     assert sorted(make_tiny_models.MODELS) == TINY_MODELS
-    # Beside the models stand what the scripts of the same folder make for tokenizers and packed types.
-    others = {"pretokenize", "quants"}
+    # Beside the models stand what the scripts of the same folder make for architectures, tokenizers and packed types.
+    others = {"arch", "pretokenize", "quants", "templates"}
     assert {path.name.split(".")[0] for path in GOLDEN.iterdir()} == set(TINY_MODELS) | others
 
 

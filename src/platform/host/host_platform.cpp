@@ -60,7 +60,12 @@ void panic(const char* what, const char* file, int line)
     std::abort();
 }
 
-HostPlatform::HostPlatform(const Options& options) : m_options(options), m_workers(options.threads) {}
+HostPlatform::HostPlatform(const Options& options) : m_options(options) { m_workers.emplace(options.threads); }
+
+void HostPlatform::use_processors(size_t most)
+{
+    m_workers.emplace(most == 0 ? m_options.threads : std::min(most, m_options.threads));
+}
 
 HostPlatform::~HostPlatform() = default;
 

@@ -56,10 +56,12 @@ public:
     uint64_t ticks_per_second() override { return 1'000'000'000u; }
     Result<WallClock> wall_clock() override;
 
-    size_t processor_count() override { return m_workers.count(); }
+    void use_processors(size_t most) override;
+    size_t processor_count() override { return m_workers->count(); }
+    std::string_view processors_note() override { return {}; }
     void parallel(ParallelFunction function, void* context, size_t parts) override
     {
-        m_workers.run(function, context, parts);
+        m_workers->run(function, context, parts);
     }
 
     /// Ends the process, the terminal as it was.
@@ -70,7 +72,7 @@ private:
 
     Options m_options;
     HostConsole m_console;
-    Workers m_workers;
+    std::optional<Workers> m_workers;
 };
 
 } // namespace llmk

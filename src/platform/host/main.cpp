@@ -6,6 +6,7 @@
 #include "platform/host/host_platform.h"
 #include "repl/tools.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -16,11 +17,12 @@ using namespace llmk;
 
 constexpr const char* kUsage =
     "usage: llmk generate -m FILE [-p TEXT] [-n N] [--temp T] [--top-p P] [--seed S] [--ids]\n"
-    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [-p TEXT]\n"
+    "       llmk tokens (-m FILE | --tokenizer FILE) [--no-bos] [--parse-special] [-p TEXT | --null]\n"
+    "       llmk render -m FILE [--template NAME] [--system TEXT] [--ids] [-p TEXT]\n"
     "       llmk logits -m FILE --ids 1,2,3 -o FILE.f32\n"
     "       llmk info -m FILE\n"
     "       llmk bench -m FILE [-p N] [-n N] [-t THREADS] [-r RUNS] [--json]\n"
-    "       llmk repl --esp DIR [-t THREADS] [--kernels NAME]\n";
+    "       llmk repl --esp DIR [-t THREADS] [--kernels NAME] [--template NAME] [--system TEXT]\n";
 
 struct Mode {
     const char* name;
@@ -65,13 +67,53 @@ Result<void> check_kernels(std::string_view name)
     return success();
 }
 
+/// A line of ids for the prompt, for standard input, or for each text on it that a NUL ends.
+Result<void> print_tokens(Platform& platform, const Tokenizer& tokenizer, const ToolArgs& args)
+{
+    const auto print = [&](std::string_view text) {
+        return tool_tokens(platform, tokenizer, text, args.no_bos ? BosRule::omit : BosRule::add,
+                           args.parse_special ? SpecialText::parse : SpecialText::plain);
+    };
+    if (args.prompt) {
+        return print(*args.prompt);
+    }
+    const std::string input = read_standard_input();
+    if (!args.null) {
+        return print(input);
+    }
+    for (size_t at = 0; at < input.size();) {
+        const size_t end = std::min(input.find('\0', at), input.size());
+        TRY(print(head(tail(input, at), end - at)));
+        at = end + 1;
+    }
+    return success();
+}
+
+/// Loads the vocabulary that the flags name, and runs `use` with it. It needs no weights and no architecture: files
+/// with nothing else will do.
+template <class Use> Result<void> with_vocabulary(Platform& platform, const VocabularyDesc& desc, const Use& use)
+{
+    LoadedTokenizer tokenizer;
+    Arena arena;
+    const auto load = [&]() -> Result<void> {
+        TRY(arena.add_extent(platform, LoadedTokenizer::bytes(desc)));
+        TRY(tokenizer.load(platform, desc, arena));
+        return use(*tokenizer.get());
+    };
+    auto result = load();
+    arena.release(platform);
+    return result;
+}
+
 Result<void> run_tokens(Platform& platform, const ToolArgs& args)
 {
     TRY(check_kernels(args.kernels));
     if (args.model.empty() && args.tokenizer.empty()) {
         return fail(Status::invalid_argument, "-m FILE or --tokenizer FILE is needed");
     }
-    // A vocabulary needs no weights and no architecture: files with nothing else will do.
+    if (args.null && args.prompt) {
+        return fail(Status::invalid_argument, "--null reads texts from standard input; leave out -p");
+    }
     VocabularyDesc desc;
     if (args.model.empty()) {
         desc = TRY(describe_vocabulary(platform, args.tokenizer, 0));
@@ -79,17 +121,22 @@ Result<void> run_tokens(Platform& platform, const ToolArgs& args)
         const ModelDesc model = TRY(describe_model(platform, args.model));
         desc = TRY(find_vocabulary(platform, model, args.tokenizer));
     }
+    return with_vocabulary(platform, desc,
+                           [&](const Tokenizer& tokenizer) { return print_tokens(platform, tokenizer, args); });
+}
+
+Result<void> run_render(Platform& platform, const ToolArgs& args)
+{
+    TRY(check_kernels(args.kernels));
+    if (args.model.empty()) {
+        return fail(Status::invalid_argument, "-m FILE is needed: the model");
+    }
+    const ModelDesc model = TRY(describe_model(platform, args.model));
+    const VocabularyDesc desc = TRY(find_vocabulary(platform, model, args.tokenizer));
     const std::string text = args.prompt ? std::string(*args.prompt) : read_standard_input();
-    LoadedTokenizer tokenizer;
-    Arena arena;
-    const auto load = [&]() -> Result<void> {
-        TRY(arena.add_extent(platform, LoadedTokenizer::bytes(desc)));
-        TRY(tokenizer.load(platform, desc, arena));
-        return tool_tokens(platform, *tokenizer.get(), text, args.no_bos ? BosRule::omit : BosRule::add);
-    };
-    auto result = load();
-    arena.release(platform);
-    return result;
+    return with_vocabulary(platform, desc, [&](const Tokenizer& tokenizer) {
+        return tool_render(platform, model, tokenizer, text, args);
+    });
 }
 
 Result<void> run_info(Platform& platform, const ToolArgs& args)
@@ -105,6 +152,7 @@ constexpr Mode kModes[] = {
     {"generate", Tool::generate,
      [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_generate); }},
     {"tokens", Tool::tokens, run_tokens},
+    {"render", Tool::render, run_render},
     {"logits", Tool::logits,
      [](Platform& platform, const ToolArgs& args) { return with_engine(platform, args, tool_logits); }},
     {"info", Tool::info, run_info},
@@ -131,10 +179,15 @@ int run_repl(std::span<const std::string_view> words)
             app.kernels = value;
         } else if (words[i] == "--tokenizer" && !value.empty()) {
             app.tokenizer = value;
+        } else if (words[i] == "--template" && !value.empty()) {
+            app.chat_template = value;
+        } else if (words[i] == "--system" && !value.empty()) {
+            app.system = value;
         } else if (threads > 0) {
             options.threads = threads;
         } else {
-            return complain("repl: expected --esp DIR [-t THREADS] [--kernels NAME] [--tokenizer FILE]");
+            return complain("repl: expected --esp DIR [-t THREADS] [--kernels NAME] [--tokenizer FILE] [--template "
+                            "NAME] [--system TEXT]");
         }
     }
     if (options.root.empty()) {

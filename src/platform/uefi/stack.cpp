@@ -19,21 +19,25 @@ constexpr uint64_t canary_word(size_t i) { return 0x9e3779b97f4a7c15u * (i + 1);
 
 } // namespace
 
-void arm_stack_canary()
+void arm_canary(volatile uint64_t* bottom)
 {
     for (size_t i = 0; i < kCanaryWords; ++i) {
-        llmk_stack_bottom[i] = canary_word(i);
+        bottom[i] = canary_word(i);
     }
 }
 
-bool stack_canary_intact()
+bool canary_intact(const volatile uint64_t* bottom)
 {
     for (size_t i = 0; i < kCanaryWords; ++i) {
-        if (llmk_stack_bottom[i] != canary_word(i)) {
+        if (bottom[i] != canary_word(i)) {
             return false;
         }
     }
     return true;
 }
+
+void arm_stack_canary() { arm_canary(llmk_stack_bottom); }
+
+bool stack_canary_intact() { return canary_intact(llmk_stack_bottom); }
 
 } // namespace llmk::uefi

@@ -12,11 +12,17 @@
 
 #ifndef __ASSEMBLER__
 
+#include <cstdint>
+
 namespace llmk::uefi {
 
-/// Writes the canary. Before anything else runs on the stack.
-void arm_stack_canary();
+/// Writes the canary at the bottom of a stack. Before anything else runs on it.
+void arm_canary(volatile uint64_t* bottom);
 /// False once the stack has overflowed.
+bool canary_intact(const volatile uint64_t* bottom);
+
+/// The same of the program's own.
+void arm_stack_canary();
 bool stack_canary_intact();
 
 } // namespace llmk::uefi

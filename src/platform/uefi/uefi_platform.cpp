@@ -10,13 +10,14 @@ namespace llmk::uefi {
 
 // The keyboard is the second: with fast boot it connects devices, among them perhaps volumes.
 UefiPlatform::UefiPlatform(const Firmware& firmware)
-    : m_firmware(firmware), m_console(firmware), m_keyboard(firmware), m_volumes(firmware),
+    : m_firmware(firmware), m_console(firmware), m_keyboard(firmware), m_volumes(firmware), m_processors(firmware),
       m_ticks_per_second(measure_tsc_frequency(firmware))
 {
 }
 
 void UefiPlatform::close()
 {
+    m_processors.close();
     m_volumes.close_all();
     m_keyboard.close();
     m_console.close();
@@ -29,9 +30,24 @@ bool UefiPlatform::key_poll(Key& key)
     return m_keyboard.poll(key);
 }
 
-Result<void*> UefiPlatform::pages_alloc(uint64_t bytes) { return allocate_pages(m_firmware, bytes); }
+void UefiPlatform::idle(uint32_t milliseconds)
+{
+    m_processors.rest();
+    m_keyboard.idle(milliseconds);
+}
 
-void UefiPlatform::pages_free(void* pages, uint64_t bytes) { free_pages(m_firmware, pages, bytes); }
+// Firmware that protects memory changes page tables here, of which processors that are out would not know.
+Result<void*> UefiPlatform::pages_alloc(uint64_t bytes)
+{
+    m_processors.rest();
+    return allocate_pages(m_firmware, bytes);
+}
+
+void UefiPlatform::pages_free(void* pages, uint64_t bytes)
+{
+    m_processors.rest();
+    free_pages(m_firmware, pages, bytes);
+}
 
 size_t UefiPlatform::memory_extents(std::span<uint64_t> sizes_bytes) { return free_extents(m_firmware, sizes_bytes); }
 
@@ -41,14 +57,13 @@ Result<WallClock> UefiPlatform::wall_clock() { return read_wall_clock(m_firmware
 
 void UefiPlatform::parallel(ParallelFunction function, void* context, size_t parts)
 {
-    for (size_t part = 0; part < parts; ++part) {
-        function(context, part);
-    }
+    m_processors.run(function, context, parts);
 }
 
 void UefiPlatform::reset(ResetKind kind)
 {
     // Files are closed first, which flushes them; the console stays as it is, for the words below.
+    m_processors.close();
     m_volumes.close_all();
     m_firmware.runtime->ResetSystem(kind == ResetKind::shutdown ? EfiResetShutdown : EfiResetCold, EFI_SUCCESS, 0,
                                     nullptr);

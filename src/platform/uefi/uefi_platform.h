@@ -7,6 +7,7 @@
 #include "platform/uefi/console.h"
 #include "platform/uefi/firmware.h"
 #include "platform/uefi/keyboard.h"
+#include "platform/uefi/processors.h"
 #include "platform/uefi/volumes.h"
 
 namespace llmk::uefi {
@@ -25,7 +26,7 @@ public:
     void console_move(int columns, int rows) override { m_console.move(columns, rows); }
     void console_clear() override { m_console.clear(); }
     bool key_poll(Key& key) override;
-    void idle(uint32_t milliseconds) override { m_keyboard.idle(milliseconds); }
+    void idle(uint32_t milliseconds) override;
 
     size_t volume_count() override { return m_volumes.count(); }
     Result<void> volume_use(size_t index) override { return m_volumes.use(index); }
@@ -57,7 +58,9 @@ public:
     uint64_t ticks_per_second() override { return m_ticks_per_second; }
     Result<WallClock> wall_clock() override;
 
-    size_t processor_count() override { return 1; }
+    void use_processors(size_t most) override { m_processors.limit(most); }
+    size_t processor_count() override { return m_processors.count(); }
+    std::string_view processors_note() override { return m_processors.note(); }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
 
     void reset(ResetKind kind) override;
@@ -67,6 +70,7 @@ private:
     Console m_console;
     Keyboard m_keyboard;
     Volumes m_volumes;
+    Processors m_processors;
     uint64_t m_ticks_per_second;
 };
 

@@ -3,7 +3,8 @@
 // The application from banner to goodbye, on a fake machine.
 #include "boot/app.h"
 
-#include "fake/tiny_model.h"
+#include "fake/chat_model.h"
+#include "fake/gguf_file.h"
 
 #include <gtest/gtest.h>
 
@@ -277,6 +278,96 @@ TEST(App, LoadPutsAnotherInPlace)
     (void)machine.run("1/load BETA\r/model\r/load alpah\r/exit\rq");
     EXPECT_TRUE(machine.shown("file: beta.bin"));
     EXPECT_TRUE(machine.shown("did you mean alpha.bin"));
+}
+
+TEST(App, ASplitModelIsOneModel)
+{
+    Machine machine("default = big\ntimeout = 3\n");
+    const auto shards = split_gguf(tiny_gguf(), {7, 5, 8});
+    add_shards(machine.platform, "models/Big-F32", shards);
+    add_tiny_model(machine.platform, "small.bin");
+    auto gap = shards;
+    add_shards(machine.platform, "gap", gap);
+    machine.platform.volume().nodes.erase("gap-00002-of-00003.gguf");
+    std::string menu;
+    machine.platform.on_idle = [&] {
+        if (menu.empty()) {
+            menu = machine.platform.screen.text();
+            machine.platform.type(
+                "1/models\r/load small\r/load big-f32-00003-of-00003.gguf\r/model\r/load gap\r/exit\rq");
+        }
+    };
+    (void)machine.run();
+    EXPECT_NE(menu.find("[+]   1 Big-F32.gguf "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("[!]   2 gap.gguf "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("[+]   3 small.bin "), std::string::npos) << menu;
+    EXPECT_NE(menu.find("models/Big-F32-00001-of-00003.gguf"), std::string::npos) << menu;
+    EXPECT_NE(menu.find("llama, 3 files, "), std::string::npos) << menu;
+    const std::string total(
+        human_bytes(shards[0].bytes().size() + shards[1].bytes().size() + shards[2].bytes().size()).view());
+    EXPECT_NE(menu.find(total), std::string::npos) << menu;
+    EXPECT_TRUE(machine.shown("Big-F32.gguf [####################]"));
+    EXPECT_TRUE(machine.shown("Big-F32.gguf: llama, "));
+    EXPECT_TRUE(machine.shown("[+] models/Big-F32.gguf "));
+    EXPECT_TRUE(machine.shown(total + " in 3 files\n"));
+    EXPECT_TRUE(machine.shown("[!] gap-00002-of-00003.gguf: this file is missing; the model is in 3 files"));
+    EXPECT_TRUE(machine.shown("error: gap-00002-of-00003.gguf: this file is missing"));
+    EXPECT_EQ(machine.times("Big-F32.gguf: llama, "), 2u) << "loaded again by the name of its third file";
+    EXPECT_TRUE(machine.shown("files: 3\n"));
+}
+
+TEST(App, LoadTakesTheConversationAlong)
+{
+    Machine machine("system = be brief\n");
+    add_tiny_model(machine.platform, "story.bin", {.context = 400});
+    machine.platform.add_file("chat.gguf", chat_model());
+    (void)machine.run("2the hat\r/load chat\r/template\r/ctx\r/load story\r/ctx\r/load chat drop\r/ctx\r/exit\rq");
+    EXPECT_TRUE(machine.shown("template: chatml (recognised in the file)")) << machine.platform.screen.transcript;
+    EXPECT_EQ(machine.times("[load] 1 of 1 turns go on with this model"), 2u) << machine.platform.screen.transcript;
+    EXPECT_EQ(machine.times("positions in use, 1 turns"), 2u);
+    EXPECT_EQ(machine.times("positions in use, 0 turns"), 1u);
+}
+
+TEST(App, TheSystemPromptGoesAlongToo)
+{
+    Machine machine;
+    add_tiny_model(machine.platform, "one.bin");
+    add_tiny_model(machine.platform, "two.bin");
+    (void)machine.run("1/system be kind\r/load two\r/system\r/load one drop\r/system\r/exit\rq");
+    EXPECT_EQ(machine.times("system: be kind"), 2u) << machine.platform.screen.transcript;
+    EXPECT_EQ(machine.times("system: (none)"), 1u);
+    EXPECT_FALSE(machine.shown("turns go on")) << "there were none";
+}
+
+TEST(App, TheTemplateOfTheConfiguration)
+{
+    Machine machine("template = gemma\n");
+    machine.platform.add_file("chat.gguf", chat_model());
+    (void)machine.run("/template\r/exit\rq");
+    EXPECT_TRUE(machine.shown("template: gemma (set by you)")) << machine.platform.screen.transcript;
+    EXPECT_FALSE(machine.shown("no effect"));
+    Machine wrong("template = gamma\n");
+    wrong.platform.add_file("chat.gguf", chat_model());
+    (void)wrong.run("/template\r/exit\rq");
+    EXPECT_TRUE(wrong.shown("[config] template: there is no template 'gamma'"));
+    EXPECT_TRUE(wrong.shown("template: chatml (recognised in the file)"));
+    Machine option("template = gamma\n");
+    option.platform.add_file("chat.gguf", chat_model());
+    option.platform.type("/template\r/system\r/exit\rq");
+    run_app(option.platform, {.kernels = {}, .tokenizer = {}, .chat_template = "phi3", .system = "be brief"});
+    EXPECT_TRUE(option.shown("template: phi3 (set by you)")) << "what the command line says goes first";
+    EXPECT_TRUE(option.shown("system: be brief"));
+}
+
+TEST(App, AnUnknownTemplateIsSaid)
+{
+    Machine machine;
+    ChatShape shape;
+    shape.jinja = "who knows";
+    machine.platform.add_file("chat.gguf", chat_model(shape));
+    (void)machine.run("/exit\rq");
+    EXPECT_TRUE(machine.shown("[template] the chat template in the file is not known; chatml is used. /template NAME"))
+        << machine.platform.screen.transcript;
 }
 
 TEST(App, NoMemoryForItself)

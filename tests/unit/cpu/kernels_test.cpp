@@ -162,7 +162,9 @@ public:
     size_t memory_extents(std::span<uint64_t>) override { return 0; }
     uint64_t ticks_per_second() override { return 1; }
     Result<WallClock> wall_clock() override { return refuse(); }
+    void use_processors(size_t) override { ADD_FAILURE(); }
     size_t processor_count() override { return 1; }
+    std::string_view processors_note() override { return {}; }
     void parallel(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
     void reset(ResetKind) override { ADD_FAILURE(); }
 

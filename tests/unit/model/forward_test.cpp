@@ -2,7 +2,7 @@
 //
 // The transformer against itself: in batches, token by token, cut among processors; and the parts of it by hand.
 #include "fake/tiny_engine.h"
-#include "model/llama.h"
+#include "model/archs.h"
 #include "model/ops.h"
 
 #include <cmath>

@@ -202,8 +202,8 @@ TEST(Load, WeightsSplitBetweenTensors)
     ASSERT_TRUE(load(whole_platform, whole_zones, whole).ok());
     auto loaded = load(platform, zones, model);
     ASSERT_TRUE(loaded.ok()) << loaded.error().message.view();
-    EXPECT_EQ(whole.range_count, 1u);
-    EXPECT_GT(model.range_count, 1u) << file.size();
+    EXPECT_EQ(whole_zones[ZoneId::weights].extents().size(), 2u) << "the weights and the rest";
+    EXPECT_GT(zones[ZoneId::weights].extents().size(), 2u) << file.size();
     for (const TensorDesc& entry : model.desc.tensors) {
         const Tensor here = model.tensor(entry.role, entry.layer);
         const Tensor there = whole.tensor(entry.role, entry.layer);
@@ -216,15 +216,17 @@ TEST(Load, WeightsSplitBetweenTensors)
 
 struct Watcher {
     uint64_t last = 0;
+    uint64_t total = 0;
     size_t calls = 0;
     size_t cancel_at = 0;
     LoadObserver observer()
     {
-        return {this, [](void* context, uint64_t done, uint64_t total) {
+        return {this, [](void* context, uint64_t done, uint64_t whole) {
                     auto& self = *static_cast<Watcher*>(context);
                     EXPECT_GT(done, self.last);
-                    EXPECT_LE(done, total);
+                    EXPECT_LE(done, whole);
                     self.last = done;
+                    self.total = whole;
                     return ++self.calls != self.cancel_at;
                 }};
     }
@@ -243,7 +245,8 @@ TEST(Load, CancelledInTheMiddle)
         const auto loaded = engine.load("big.bin", {}, 0, watcher.observer());
         if (loaded.ok()) {
             EXPECT_GT(at, 2u) << "there was a middle";
-            EXPECT_EQ(watcher.last, tiny_model(large_shape()).size());
+            EXPECT_EQ(watcher.last, watcher.total);
+            EXPECT_GT(watcher.total, tiny_model(large_shape()).size() * 9 / 10) << "all that is weights";
             break;
         }
         EXPECT_EQ(loaded.error().status, Status::cancelled);

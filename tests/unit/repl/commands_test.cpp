@@ -19,11 +19,11 @@ TEST(Commands, NamesAreUniqueAndHaveHelp)
         EXPECT_NE(command.run, nullptr);
     });
     for (const char* name :
-         {"help",     "version", "model",      "models",   "load", "cpu",      "kernels",   "zones",
-          "budget",   "attn",    "ctx",        "stats",    "temp", "min_p",    "top_p",     "top_k",
-          "norepeat", "repeat",  "max_tokens", "seed",     "stop", "system",   "clear",     "undo",
-          "regen",    "read",    "save",       "resume",   "log",  "save_log", "save_dump", "test_failsafe",
-          "bench",    "reset",   "reboot",     "shutdown", "exit"}) {
+         {"help",     "version",  "model",      "models", "load",     "cpu",      "kernels",   "zones",
+          "budget",   "attn",     "ctx",        "stats",  "temp",     "min_p",    "top_p",     "top_k",
+          "norepeat", "repeat",   "max_tokens", "seed",   "stop",     "system",   "clear",     "undo",
+          "regen",    "read",     "save",       "resume", "log",      "save_log", "save_dump", "test_failsafe",
+          "bench",    "template", "reset",      "reboot", "shutdown", "exit"}) {
         EXPECT_TRUE(names.contains(name)) << name;
     }
 }
@@ -178,6 +178,54 @@ TEST(Commands, ConversationCommands)
     EXPECT_TRUE(has(desk.enter("/stats"), "stats on"));
 }
 
+TEST(Commands, TemplateIsShownAndChosen)
+{
+    TinyShape shape;
+    shape.context = 400;
+    TinyRepl desk(shape);
+    const std::string list = desk.enter("/template");
+    EXPECT_TRUE(has(list, "template: raw (the file has none)")) << list;
+    for (const TemplateFamily& family : template_families()) {
+        EXPECT_TRUE(has(list, "\n  " + std::string(family.name) + " ")) << family.name;
+    }
+    const std::string answer = desk.enter("the hat");
+    const auto raw = desk.tiny.tokens();
+    EXPECT_TRUE(
+        has(desk.enter("/template chatml"), "1 of 1 turns go on in this template\ntemplate: chatml (set by you)"));
+    EXPECT_EQ(desk.chat().chat_template().family->name, "chatml");
+    EXPECT_NE(desk.tiny.tokens(), raw);
+    EXPECT_TRUE(has(desk.enter("/template"), "template: chatml (set by you)"));
+    EXPECT_TRUE(
+        has(desk.enter("/template nothing"), "error: there is no template 'nothing'; known are auto, chatml, "));
+    EXPECT_EQ(desk.chat().chat_template().family->name, "chatml");
+    EXPECT_TRUE(has(desk.enter("/model"), "template: chatml (set by you)"));
+    EXPECT_TRUE(has(desk.enter("/template AUTO"), "template: raw (the file has none)"));
+    EXPECT_EQ(desk.tiny.tokens(), raw) << "the conversation is as it was";
+}
+
+TEST(Commands, ModelSaysTheMixOfTypes)
+{
+    TinyRepl desk;
+    const std::string model = desk.enter("/model");
+    EXPECT_TRUE(has(model, "types: F32 x 20\n")) << model;
+    EXPECT_TRUE(has(model, "bits_per_weight: 32.00"));
+    EXPECT_TRUE(has(model, "tokenizer_kind: llama2.c"));
+}
+
+TEST(Commands, LoadKeepsOrDropsTheConversation)
+{
+    for (const char* how : {"", " keep", " drop"}) {
+        TinyRepl desk;
+        (void)desk.run("/load tiny" + std::string(how));
+        EXPECT_EQ(desk.exit, ReplExit::load);
+        EXPECT_EQ(desk.repl.requested_model(), "tiny.bin");
+        EXPECT_EQ(desk.repl.keeps_conversation(), std::string(how) != " drop");
+    }
+    TinyRepl desk;
+    EXPECT_TRUE(has(desk.enter("/load keep"), "error: keep is not on this volume")) << "a name";
+    EXPECT_TRUE(has(desk.enter("/load tiny maybe"), "error: tiny maybe is not on this volume"));
+}
+
 TEST(Commands, ANewContextKeepsTheSystemPrompt)
 {
     TinyRepl desk;
@@ -198,7 +246,8 @@ TEST(Completion, OffersCommandNames)
         return list.items;
     };
     EXPECT_EQ(offered("/vers"), std::vector<std::string>{"/version"}) << "no blank where nothing follows";
-    EXPECT_EQ(offered("/tem"), std::vector<std::string>{"/temp "});
+    EXPECT_EQ(offered("/see"), std::vector<std::string>{"/seed "});
+    EXPECT_EQ(offered("/tem"), (std::vector<std::string>{"/template ", "/temp "}));
     size_t all = 0;
     for_each_command([&](const Command&) { ++all; });
     EXPECT_EQ(offered("/").size(), all);

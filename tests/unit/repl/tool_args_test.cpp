@@ -109,9 +109,18 @@ TEST(ToolArgs, SameFlagOtherMeaning)
     EXPECT_EQ(bench.runs, 3u);
     EXPECT_TRUE(bench.json);
     ToolArgs tokens;
-    ASSERT_TRUE(parse(Tool::tokens, {"--no-bos", "-p", "-p"}, tokens).ok());
+    EXPECT_FALSE(tokens.null);
+    ASSERT_TRUE(parse(Tool::tokens, {"--no-bos", "--parse-special", "--null", "-p", "-p"}, tokens).ok());
+    EXPECT_TRUE(tokens.parse_special);
     EXPECT_TRUE(tokens.no_bos);
+    EXPECT_TRUE(tokens.null);
     EXPECT_EQ(*tokens.prompt, "-p") << "a value may look like a flag";
+    ToolArgs render;
+    ASSERT_TRUE(parse(Tool::render, {"--template", "chatml", "--system", "be brief", "--ids"}, render).ok());
+    EXPECT_EQ(render.chat_template, "chatml");
+    EXPECT_EQ(render.system, "be brief");
+    EXPECT_TRUE(render.ids);
+    EXPECT_FALSE(parse(Tool::tokens, {"--template", "chatml"}, render).ok());
 }
 
 TEST(ToolArgs, RunCsRuleForTopP)

@@ -42,7 +42,10 @@ TEST(PreTokenizer, Names)
     }
     EXPECT_EQ(find_pre_tokenizer(""), find_pre_tokenizer("default"));
     EXPECT_EQ(find_pre_tokenizer("no-such"), nullptr);
-    EXPECT_EQ(find_pre_tokenizer("qwen2")->normalization, Normalization::nfc);
+    for (const char* name : {"qwen2", "mpt", "olmo", "command-r"}) {
+        EXPECT_EQ(find_pre_tokenizer(name)->normalization, Normalization::nfc) << name;
+    }
+    EXPECT_EQ(find_pre_tokenizer("gpt-2")->normalization, Normalization::none);
     EXPECT_TRUE(find_pre_tokenizer("llama-bpe")->ignore_merges);
 }
 

@@ -56,6 +56,32 @@ TEST(SpmSpecial, AddedOnesAnywhere)
     }
 }
 
+TEST(SpmSpecial, AVocabularyOfCharactersHasNoEnds)
+{
+    OwnedVocabulary v;
+    for (const char* text : {"a", "b", "c", "d"}) {
+        v.add(text, TokenType::normal);
+    }
+    v.flags.add_space_prefix = false;
+    Spm loaded(v);
+    EXPECT_EQ(loaded.tokenizer.bos(), kNoToken);
+    EXPECT_EQ(loaded.tokenizer.eos(), kNoToken);
+    EXPECT_EQ(loaded.encode("cab"), (Tokens{2, 0, 1}));
+    for (Token token = 0; token < 4; ++token) {
+        EXPECT_FALSE(loaded.tokenizer.is_end(token)) << token;
+    }
+}
+
+TEST(SpmSpecial, SentencePiecesOwnBlankIsABlank)
+{
+    Small s;
+    Spm loaded(s.v);
+    EXPECT_EQ(loaded.encode("\u2581a\u2581", BosRule::omit), (Tokens{s.blank, s.blank_a, s.blank}));
+    // Its first two bytes alone are bytes.
+    const Token first_byte = s.eos + 1;
+    EXPECT_EQ(loaded.encode("\xE2\x96", BosRule::omit), (Tokens{s.blank, first_byte + 0xE2, first_byte + 0x96}));
+}
+
 TEST(SpmSpecial, Flags)
 {
     Small s;

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+//
+// A pass through a bound decoder.
+#include "model/decoder.h"
+#include "model/ops.h"
+
+#include <algorithm>
+
+namespace llmk {
+
+namespace {
+
+/// Multiply-adds that a tanh costs about as much as.
+constexpr uint64_t kTanhCost = 16;
+
+const RopeFrequencies& global_rope(const Decoder& decoder, const ModelDesc& desc, const KvCache& cache)
+{
+    // The whole cache is of one kind, so what decides is how long it may become, not how long it is.
+    const bool stretched = desc.rope_original_context_length != 0 && cache.context > desc.rope_original_context_length;
+    return stretched ? decoder.rope_long : decoder.rope;
+}
+
+/// The RoPE of a layer.
+const RopeFrequencies& rope_of(const Decoder& decoder, const ModelDesc& desc, const KvCache& cache, uint64_t layer)
+{
+    const bool local = decoder.rope_local.inverse != nullptr && decoder.settings.is_local(layer);
+    return local ? decoder.rope_local : global_rope(decoder, desc, cache);
+}
+
+using RopeKernel = decltype(KernelSet::rope_pairs);
+
+RopeKernel rope_kernel(const Decoder& decoder, const KernelSet& kernels)
+{
+    return decoder.traits->positions == PositionKind::rope_pairs ? kernels.rope_pairs : kernels.rope_halves;
+}
+
+/// One batch on its way through the layers.
+class Pass {
+public:
+    Pass(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t batch, size_t position)
+        : m_desc(model.desc), m_decoder(*static_cast<const Decoder*>(model.bound)), m_ops(ops),
+          m_kernels(ops.kernels()), m_cache(cache), m_work(workspace), m_batch(batch), m_position(position),
+          m_dim(model.desc.embedding_length), m_query_dim(model.desc.head_count * model.desc.head_dim),
+          m_pairs(m_decoder.rope.pairs), m_rope(rope_kernel(m_decoder, m_kernels))
+    {
+    }
+
+    void embed(std::span<const Token> tokens)
+    {
+        for (size_t b = 0; b < m_batch; ++b) {
+            Ops::read_row(m_work.x + b * m_dim, m_decoder.token_embd, tokens[b]);
+            if (m_decoder.position_embd.data != nullptr) {
+                Ops::read_row(m_work.normed, m_decoder.position_embd, m_position + b);
+                m_kernels.add(m_work.x + b * m_dim, m_work.normed, m_dim);
+            }
+        }
+        const float scale = m_decoder.settings.embedding_scale;
+        for (size_t i = 0; scale != 1.0f && i < m_batch * m_dim; ++i) {
+            m_work.x[i] *= scale;
+        }
+    }
+
+    /// Sines and cosines of the batch's positions: first those of global layers, then those of local ones.
+    void prepare_rope()
+    {
+        const RopeFrequencies& global = global_rope(m_decoder, m_desc, m_cache);
+        for (size_t b = 0; b < m_batch; ++b) {
+            const auto position = static_cast<float>(m_position + b);
+            if (m_pairs != 0) {
+                global.row(position, m_work.rope_cos + b * m_pairs, m_work.rope_sin + b * m_pairs);
+            }
+            if (m_decoder.rope_local.inverse != nullptr) {
+                const size_t at = local_table() + b * m_pairs;
+                m_decoder.rope_local.row(position, m_work.rope_cos + at, m_work.rope_sin + at);
+            }
+        }
+    }
+
+    void run_layer(uint64_t index)
+    {
+        const DecoderLayer& layer = m_decoder.layers[index];
+        attention(layer, index);
+        add_to_stream(layer.post_attention_norm);
+        feed_forward(layer);
+        add_to_stream(layer.post_ffw_norm);
+    }
+
+    /// Logits of the rows from `first` on.
+    void head(size_t first, float* logits)
+    {
+        const size_t rows = m_batch - first;
+        norm(m_work.normed + first * m_dim, m_work.x + first * m_dim, m_decoder.output_norm, rows, m_dim);
+        product(logits, m_desc.vocab_size, m_decoder.output,
+                m_ops.activate(m_work, m_work.normed + first * m_dim, rows, m_dim, m_desc.group_size));
+        const float cap = m_decoder.settings.final_softcap;
+        if (cap != 0.0f) {
+            const size_t count = rows * m_desc.vocab_size;
+            const size_t parts = m_ops.parts_for(count * kTanhCost, count);
+            m_ops.parallel(parts, [&](size_t part) {
+                const size_t start = count * part / parts;
+                m_kernels.softcap(logits + start, count * (part + 1) / parts - start, cap);
+            });
+        }
+    }
+
+private:
+    size_t local_table() const { return m_work.batch * m_pairs; }
+
+    /// Rows of `n` values, one behind the other. `out` may be `x`.
+    void norm(float* out, const float* x, const Norm& norm, size_t rows, size_t n) const
+    {
+        for (size_t r = 0; r < rows; ++r) {
+            if (m_decoder.traits->norm == NormKind::rms) {
+                m_kernels.rmsnorm(out + r * n, x + r * n, norm.weight, n, m_decoder.norm_epsilon);
+            } else {
+                m_kernels.layernorm(out + r * n, x + r * n, norm.weight, norm.bias, n, m_decoder.norm_epsilon);
+            }
+        }
+    }
+
+    Activation activate(const float* x, size_t cols) const
+    {
+        return m_ops.activate(m_work, x, m_batch, cols, m_desc.group_size);
+    }
+
+    void product(float* y, size_t y_stride, const Linear& linear, const Activation& input) const
+    {
+        m_ops.matmul(y, y_stride, linear.weight, input);
+        for (size_t b = 0; linear.bias != nullptr && b < input.batch; ++b) {
+            m_kernels.add(y + b * y_stride, linear.bias, linear.weight.rows);
+        }
+    }
+
+    /// What a half of a block leaves in `normed` goes to the residual stream, normed itself where there is a norm.
+    void add_to_stream(const Norm& post)
+    {
+        if (post.weight != nullptr) {
+            norm(m_work.normed, m_work.normed, post, m_batch, m_dim);
+        }
+        m_kernels.add(m_work.x, m_work.normed, m_batch * m_dim);
+    }
+
+    void attention(const DecoderLayer& layer, uint64_t index)
+    {
+        const size_t kv_dim = m_cache.kv_dim;
+        float* const keys = m_cache.key(index) + m_position * kv_dim;
+        float* const values = m_cache.value(index) + m_position * kv_dim;
+        norm(m_work.normed, m_work.x, layer.attn_norm, m_batch, m_dim);
+        const Activation input = activate(m_work.normed, m_dim);
+        product(m_work.query, m_query_dim, layer.attn_q, input);
+        product(keys, kv_dim, layer.attn_k, input);
+        product(values, kv_dim, layer.attn_v, input);
+        if (layer.attn_q_norm.weight != nullptr) {
+            norm(m_work.query, m_work.query, layer.attn_q_norm, m_batch * m_desc.head_count, m_desc.head_dim);
+        }
+        if (layer.attn_k_norm.weight != nullptr) {
+            norm(keys, keys, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
+        }
+        if (m_pairs != 0) {
+            turn(keys, index);
+        }
+        attend(index);
+        product(m_work.normed, m_dim, layer.attn_output, activate(m_work.attended, m_query_dim));
+    }
+
+    void turn(float* keys, uint64_t index)
+    {
+        const bool local = m_decoder.rope_local.inverse != nullptr && m_decoder.settings.is_local(index);
+        const size_t table = local ? local_table() : 0;
+        for (size_t b = 0; b < m_batch; ++b) {
+            const float* cos = m_work.rope_cos + table + b * m_pairs;
+            const float* sin = m_work.rope_sin + table + b * m_pairs;
+            m_rope(m_work.query + b * m_query_dim, cos, sin, m_desc.head_count, m_desc.head_dim, 2 * m_pairs);
+            m_rope(keys + b * m_cache.kv_dim, cos, sin, m_desc.head_count_kv, m_desc.head_dim, 2 * m_pairs);
+        }
+    }
+
+    /// Causal attention of the batch over the cache, one part a head. A window is a later start: the cache keeps all.
+    void attend(uint64_t index)
+    {
+        const DecoderSettings& settings = m_decoder.settings;
+        const size_t head_dim = m_desc.head_dim;
+        const size_t heads_per_kv = m_desc.head_count / m_desc.head_count_kv;
+        const size_t window = settings.is_local(index) ? settings.window : m_cache.context;
+        const KernelSet& kernels = m_ops.attention_kernels();
+        const uint64_t seen = std::min(m_position + m_batch, window);
+        const size_t parts = m_ops.parts_for(m_desc.head_count * m_batch * seen * head_dim * 2, m_desc.head_count);
+        m_ops.parallel(parts, [&](size_t part) {
+            for (size_t h = m_desc.head_count * part / parts; h < m_desc.head_count * (part + 1) / parts; ++h) {
+                const size_t kv_offset = h / heads_per_kv * head_dim;
+                float* const scores = m_work.scores + h * m_cache.context;
+                for (size_t b = 0; b < m_batch; ++b) {
+                    const size_t end = m_position + b + 1;
+                    const size_t first = end > window ? end - window : 0;
+                    const float* keys = m_cache.key(index) + first * m_cache.kv_dim + kv_offset;
+                    const float* values = m_cache.value(index) + first * m_cache.kv_dim + kv_offset;
+                    const size_t at = b * m_query_dim + h * head_dim;
+                    kernels.attention_scores(scores, m_work.query + at, keys, m_cache.kv_dim, end - first, head_dim,
+                                             settings.attention_divisor);
+                    if (settings.attention_softcap != 0.0f) {
+                        kernels.softcap(scores, end - first, settings.attention_softcap);
+                    }
+                    kernels.softmax(scores, end - first);
+                    kernels.attention_sum(m_work.attended + at, scores, values, m_cache.kv_dim, end - first, head_dim);
+                }
+            }
+        });
+    }
+
+    void feed_forward(const DecoderLayer& layer)
+    {
+        const size_t hidden = m_desc.feed_forward_length;
+        norm(m_work.normed, m_work.x, layer.ffn_norm, m_batch, m_dim);
+        const Activation input = activate(m_work.normed, m_dim);
+        const FeedForward kind = m_decoder.traits->feed_forward;
+        if (kind == FeedForward::gelu) {
+            product(m_work.gate, hidden, layer.ffn_up, input);
+            const auto gelu = m_decoder.settings.gelu_erf ? m_kernels.gelu_erf : m_kernels.gelu_tanh;
+            gelu(m_work.gate, m_batch * hidden);
+        } else {
+            product(m_work.gate, hidden, layer.ffn_gate, input);
+            product(m_work.up, hidden, layer.ffn_up, input);
+            const auto gated = kind == FeedForward::geglu ? m_kernels.geglu : m_kernels.swiglu;
+            gated(m_work.gate, m_work.up, m_batch * hidden);
+        }
+        product(m_work.normed, m_dim, layer.ffn_down, activate(m_work.gate, hidden));
+    }
+
+    const ModelDesc& m_desc;
+    const Decoder& m_decoder;
+    const Ops& m_ops;
+    const KernelSet& m_kernels;
+    KvCache& m_cache;
+    Workspace& m_work;
+    size_t m_batch;
+    size_t m_position; ///< of the batch's first token
+    size_t m_dim;
+    size_t m_query_dim;
+    size_t m_pairs; ///< of a head that turn
+    RopeKernel m_rope;
+};
+
+} // namespace
+
+void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
+                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits)
+{
+    Pass pass(model, ops, cache, workspace, tokens.size(), position);
+    pass.embed(tokens);
+    pass.prepare_rope();
+    for (uint64_t i = 0; i < model.desc.block_count; ++i) {
+        pass.run_layer(i);
+    }
+    if (wanted != LogitsWanted::none) {
+        pass.head(wanted == LogitsWanted::all ? 0 : tokens.size() - 1, logits);
+    }
+}
+
+/// RoPE turns a key by an angle proportional to its position, and turns add up: turning back by `delta` is moving it.
+void decoder_shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t from,
+                        size_t count, size_t delta)
+{
+    const ModelDesc& desc = model.desc;
+    const Decoder& decoder = *static_cast<const Decoder*>(model.bound);
+    const RopeKernel rope = rope_kernel(decoder, ops.kernels());
+    for (size_t layer = 0; layer < cache.layers; ++layer) {
+        const RopeFrequencies& frequencies = rope_of(decoder, desc, cache, layer);
+        frequencies.turn(-static_cast<float>(delta), workspace.rope_cos, workspace.rope_sin);
+        float* keys = cache.key(layer) + (from - delta) * cache.kv_dim;
+        float* values = cache.value(layer) + (from - delta) * cache.kv_dim;
+        const size_t bytes = count * cache.kv_dim * sizeof(float);
+        __builtin_memmove(keys, keys + delta * cache.kv_dim, bytes);
+        __builtin_memmove(values, values + delta * cache.kv_dim, bytes);
+        for (size_t t = 0; t < count; ++t) {
+            rope(keys + t * cache.kv_dim, workspace.rope_cos, workspace.rope_sin, desc.head_count_kv, desc.head_dim,
+                 2 * frequencies.pairs);
+        }
+    }
+}
+
+} // namespace llmk

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// Products of weights that are not GGUF's blocks, with every kernel set: float32, and int8 with int8 inputs. Blocks are
+// gguf_model_test.cpp's.
+#include "model/ops.h"
+
+#include "fake/fake_platform.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace llmk {
+namespace {
+
+constexpr size_t kRows = 37; // past two blocks of rows, and no multiple of any
+constexpr size_t kStride = kRows + 3;
+constexpr float kUntouched = 99.0f;
+
+double dot(const float* a, const float* b, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; ++i) {
+        sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    }
+    return sum;
+}
+
+double norm(const float* v, size_t n) { return std::sqrt(dot(v, v, n)); }
+
+/// A weight, the floats that it stands for, and inputs.
+struct Product {
+    std::vector<uint8_t> bytes;
+    Tensor tensor;
+    std::vector<float> weights; ///< (kRows, cols)
+    std::vector<float> x;       ///< (batch, cols)
+    size_t batch;
+
+    /// float32 where `group` is 0, int8 in groups otherwise. Rows and inputs differ in size, so that a scale taken from
+    /// the wrong place shows.
+    Product(size_t cols, size_t group, size_t batch_size, std::mt19937& random)
+        : weights(kRows * cols), x(batch_size * cols), batch(batch_size)
+    {
+        std::uniform_real_distribution<float> values(-1.0f, 1.0f);
+        for (size_t i = 0; i < weights.size(); ++i) {
+            weights[i] = values(random) * static_cast<float>(1 + i / cols);
+        }
+        for (size_t i = 0; i < x.size(); ++i) {
+            x[i] = values(random) * static_cast<float>(1 + i % 7);
+        }
+        if (group == 0) {
+            tensor = {reinterpret_cast<const uint8_t*>(weights.data()), TensorType::f32, kRows, cols, 0};
+            return;
+        }
+        std::vector<float> scales(weights.size() / group);
+        bytes.resize(weights.size() + scales.size() * sizeof(float));
+        djiblas::kScalar.quantize_q8(reinterpret_cast<int8_t*>(bytes.data()), scales.data(), weights.data(),
+                                     weights.size(), group);
+        std::memcpy(bytes.data() + weights.size(), scales.data(), scales.size() * sizeof(float));
+        tensor = {bytes.data(), TensorType::q8_group, kRows, cols, group};
+        for (size_t r = 0; r < kRows; ++r) {
+            Ops::read_row(weights.data() + r * cols, tensor, r);
+        }
+    }
+    Product(const Product&) = delete;
+    Product& operator=(const Product&) = delete;
+
+    std::vector<float> run(FakePlatform& platform, const KernelChoice& kernels) const
+    {
+        const Ops ops(platform, kernels);
+        std::vector<int8_t> quantized(x.size());
+        std::vector<float> scales(x.size());
+        Workspace workspace;
+        workspace.quantized = quantized.data();
+        workspace.quantized_scales = scales.data();
+        std::vector<float> y(batch * kStride, kUntouched);
+        ops.matmul(y.data(), kStride, tensor, ops.activate(workspace, x.data(), batch, tensor.cols, tensor.group));
+        return y;
+    }
+};
+
+/// Within `float_share` of |w| |x| of the product of the floats, and within 1e-5 of it of what the scalar set gives.
+void check(size_t cols, size_t group, size_t batch, double float_share, std::mt19937& random)
+{
+    const Product product(cols, group, batch, random);
+    FakePlatform platform;
+    const auto scalar = product.run(platform, force_kernels("scalar", CpuFeatures()).take());
+    for (const KernelSet* set : kernel_sets()) {
+        auto choice = force_kernels(set->name, detect_cpu());
+        if (!choice.ok()) {
+            continue; // not on this machine
+        }
+        platform.processors = 3;
+        const auto got = product.run(platform, choice.value());
+        for (size_t b = 0; b < batch; ++b) {
+            for (size_t r = 0; r < kStride; ++r) {
+                const float y = got[b * kStride + r];
+                if (r >= kRows) {
+                    ASSERT_EQ(y, kUntouched) << "the gap between rows is not touched";
+                    continue;
+                }
+                const float* const w = product.weights.data() + r * cols;
+                const float* const x = product.x.data() + b * cols;
+                const double size = norm(w, cols) * norm(x, cols);
+                ASSERT_NEAR(y, dot(w, x, cols), float_share * size)
+                    << set->name << ", group " << group << ", row " << r << " of " << cols << ", batch " << b;
+                ASSERT_NEAR(y, scalar[b * kStride + r], 1e-5 * size)
+                    << set->name << ", group " << group << ", row " << r << " of " << cols << ", batch " << b;
+            }
+        }
+    }
+}
+
+TEST(Ops, FloatProductsOfEverySet)
+{
+    std::mt19937 random(11);
+    for (const size_t cols : {1u, 5u, 64u, 288u, 513u}) {
+        for (const size_t batch : {1u, 2u, 5u, 70u}) {
+            ASSERT_NO_FATAL_FAILURE(check(cols, 0, batch, 1e-6, random)) << cols << " " << batch;
+        }
+    }
+}
+
+/// Inputs are rounded to int8: half a step of 1/127 of the group's largest value each, of either sign.
+TEST(Ops, Int8ProductsOfEverySet)
+{
+    std::mt19937 random(12);
+    for (const size_t cols : {64u, 288u, 1280u}) {
+        for (const size_t group : {8u, 16u, 32u}) {
+            for (const size_t batch : {1u, 2u, 5u, 70u}) {
+                ASSERT_NO_FATAL_FAILURE(check(cols, group, batch, 1e-2, random)) << cols << " " << batch;
+            }
+        }
+    }
+}
+
+} // namespace
+} // namespace llmk
