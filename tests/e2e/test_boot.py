@@ -96,7 +96,8 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(person: Guest) -> None:
     person.run("/kernels scalar")
     person.run("/max_tokens 400")
     person.type_line("Once upon a time")
-    person.wait_for(r"> Once upon a time\s+\S+ \S+ \S+")
+    # The last such line: an earlier answer to the same words may still be on the screen.
+    person.wait_for(r"> Once upon a time\s+\S+ \S+ \S+[^>]*\Z")
     person.press("ctrl-c")
     person.wait_for_prompt()
     assert len(answer_of(commands_of(person.screen)[-1]).split()) >= 3
@@ -211,6 +212,11 @@ def conversations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Co
     return parts
 
 
+def text_of(command: Command) -> str:
+    """The answer without line ends: on a busy machine a line about a budget may stand in its middle."""
+    return answer_of(command).replace("\n", "")
+
+
 @pytest.mark.parametrize("kind", TRIPS)
 def test_the_turn_after_a_trip_is_the_same_as_without_it(conversations: dict[str, list[Command]], kind: str) -> None:
     _, first, second = conversations[""]
@@ -219,5 +225,5 @@ def test_the_turn_after_a_trip_is_the_same_as_without_it(conversations: dict[str
     assert trip.text.strip(), "a trip says that it happened"
     assert answer_of(first)
     assert answer_of(second)
-    assert answer_of(first_too) == answer_of(first)
-    assert answer_of(second_too) == answer_of(second)
+    assert text_of(first_too) == text_of(first)
+    assert text_of(second_too) == text_of(second)
