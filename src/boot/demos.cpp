@@ -18,6 +18,7 @@ constexpr std::string_view kStories[] = {
 
 // Short answers, of different sorts, that a person can judge at a glance.
 constexpr std::string_view kQuestions[] = {
+    "Tell me a story about a dog and a ball.",
     "Why is the sky blue? Answer in two sentences.",
     "Write a haiku about a computer without an operating system.",
     "Explain what a CPU cache is to a ten-year-old.",
