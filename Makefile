@@ -135,7 +135,8 @@ fuzz: | setup-build setup-clang setup-fuzz ## libFuzzer on every parser, FUZZ_SE
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@set -e; for f in $(FUZZERS); do mkdir -p build/fuzz/corpus/$$(basename $$f); echo "--- $$f"; \
 	  $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=65536 -print_final_stats=0 -verbosity=0 \
-	  -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$(basename $$f) $(wildcard tests/golden/data); done
+	  -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$(basename $$f) $(wildcard tests/golden/data) \
+	  $$(ls -d tests/fuzz/corpus/$$(basename $$f | sed s/fuzz_//) 2>/dev/null); done
 
 parity: | setup-parity host ## make the fixtures of the architectures anew with transformers, and compare
 	.venv-parity/bin/python scripts/reference/make_arch_fixtures.py --check
@@ -247,7 +248,8 @@ build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.cpp,build/fuzz/obj/%.o,
 
 # What goes on the image: MODELS when given; else what is in models/; else the small model of the assets folder.
 # A name that does not exist is left out with a word by the script, so it must not stop make.
-build/llmk.img: build/BOOTX64.EFI scripts/make_image.py build/models.list \
+build/llmk.img: build/BOOTX64.EFI $(addprefix scripts/,make_image.py image_models.py split_gguf.py fat_image.py) \
+  build/models.list \
   $(wildcard $(or $(MODELS),models/*.bin models/*.gguf)) | setup-image
 	$(Q)$(PY) scripts/make_image.py --efi $< --output $@ $(if $(MODELS),--models $(MODELS),--default-models)
 
