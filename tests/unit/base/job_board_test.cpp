@@ -114,6 +114,9 @@ TEST(JobBoard, AClosedBoardHasNothingToClaimUntilItIsOpenedAgain)
     EXPECT_TRUE(board.closed());
     board.claim();
     EXPECT_FALSE(board.open());
+    board.ticket().fetch_add(1); // a claim that looked before it was closed, and counts on after
+    EXPECT_TRUE(board.closed());
+    EXPECT_FALSE(board.open());
     board.reopen();
     EXPECT_FALSE(board.closed());
     Counts counts(2);
