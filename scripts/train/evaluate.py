@@ -12,6 +12,7 @@ import json
 import random
 import re
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from train.chat import IM_END, listed, pick_nouns
 from train.checkpoint import load_model
 from train.data import Conversation
 from train.generate import Generator
+from train.gguf_vocabulary import read_vocabulary
 from train.llama2c_tokens import FastTokenizer
 from train.model import Llama
+from train.prepare import prepare
 from train.score import score_text
 from train.stories import NounFinder, clean, split_paragraphs
 
@@ -52,7 +55,12 @@ class Result:
         return sum(bool(re.search(rf"\b{word}(?:s|es)?\b", self.answer, re.I)) for word in self.words)
 
 
-def training_stories(folder: Path) -> list[str]:
+def training_stories(folder: Path | None, texts: list[Path], valid: Path) -> list[str]:
+    """Those of a working folder; without one they are made of the text again."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            prepare(texts, valid, Path(made) / "stories")
+            return training_stories(Path(made) / "stories", [], valid)
     stories = []
     for path in sorted(folder.glob("*.jsonl")):
         stories += [json.loads(line)["clean"] for line in path.read_text(encoding="utf-8").splitlines()]
@@ -105,19 +113,28 @@ def copied_share(answers: Sequence[str], training: Sequence[str]) -> float:
     return sum(run in known for run in made) / max(1, len(made))
 
 
-def encoder(vocabulary: Path) -> tuple[Callable[[str], Sequence[int]], int, int]:
+def load_tokenizer(model: Path, vocabulary: Path | None) -> sentencepiece.SentencePieceProcessor:
+    """The vocabulary that is named, or the model file's own."""
+    if vocabulary is not None:
+        return sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
+    if model.suffix != ".gguf":
+        raise SystemExit(f"{model} holds no vocabulary: name its own with --vocabulary")
+    return read_vocabulary(model)
+
+
+def encoder(model: Path, vocabulary: Path | None) -> tuple[Callable[[str], Sequence[int]], int, int]:
     """How a text becomes tokens, BOS, and the token that ends a story."""
-    if vocabulary.suffix == ".bin":
+    if vocabulary is not None and vocabulary.suffix == ".bin":
         # llama2.c's own models learn BOS behind a story.
         return FastTokenizer(read_tokenizer(vocabulary)).encode, 1, 1
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary))
+    tokenizer = load_tokenizer(model, vocabulary)
     return tokenizer.encode, tokenizer.bos_id(), tokenizer.eos_id()
 
 
 def measure_loss(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     text = args.text.read_text(encoding="utf-8", errors="ignore")
-    score = score_text(model, text, *encoder(args.vocabulary))
+    score = score_text(model, text, *encoder(args.model, args.vocabulary))
     print(f"parameters: {model.parameter_count()}")
     print(f"tokens: {score.tokens}, bytes: {score.size_bytes}")
     print(f"nats_a_token: {score.nats_a_token:.4f}")
@@ -127,8 +144,8 @@ def measure_loss(args: argparse.Namespace) -> int:
 
 def measure_requests(args: argparse.Namespace) -> int:
     model = load_model(args.model)
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(args.vocabulary))
-    training = training_stories(args.stories)
+    tokenizer = load_tokenizer(args.model, args.vocabulary)
+    training = training_stories(args.stories, args.text_train, args.text)
     pairs = word_pairs(training, args.text.read_text(encoding="utf-8", errors="ignore"), args.count, args.seed)
     results = [
         ask(model, tokenizer, pair, args, args.seed * 1000 + number)
@@ -168,9 +185,13 @@ def parse() -> argparse.Namespace:
     for command in (loss, requests, logits):
         command.add_argument("model", type=Path, help="a checkpoint, a GGUF file or a llama2.c file (v0, v1)")
     for command in (loss, requests):
-        command.add_argument("--vocabulary", type=Path, required=True, help="a sentencepiece model or llama2.c's")
+        command.add_argument(
+            "--vocabulary", type=Path, help="a sentencepiece model or llama2.c's (default: what the GGUF file holds)"
+        )
         command.add_argument("--text", type=Path, required=True, help="text that the model was not trained on")
-    requests.add_argument("--stories", type=Path, required=True, help="the training stories: OUT/stories")
+    training = requests.add_mutually_exclusive_group(required=True)
+    training.add_argument("--stories", type=Path, help="the training stories: OUT/stories")
+    training.add_argument("--text-train", type=Path, nargs="+", help="the text they were made of")
     requests.add_argument("--count", type=int, default=50, help="default: %(default)s")
     requests.add_argument("--temperature", type=float, default=0.8, help="default: %(default)s")
     requests.add_argument("--top-p", type=float, default=0.9, help="default: %(default)s")
