@@ -286,8 +286,7 @@ TEST(App, ASplitModelIsOneModel)
     const auto shards = split_gguf(tiny_gguf(), {7, 5, 8});
     add_shards(machine.platform, "models/Big-F32", shards);
     add_tiny_model(machine.platform, "small.bin");
-    auto gap = shards;
-    add_shards(machine.platform, "gap", gap);
+    add_shards(machine.platform, "gap", shards);
     machine.platform.volume().nodes.erase("gap-00002-of-00003.gguf");
     std::string menu;
     machine.platform.on_idle = [&] {

@@ -46,7 +46,8 @@ struct Product {
     {
         std::uniform_real_distribution<float> values(-1.0f, 1.0f);
         for (size_t i = 0; i < weights.size(); ++i) {
-            weights[i] = values(random) * static_cast<float>(1 + i / cols);
+            const size_t row = i / cols;
+            weights[i] = values(random) * static_cast<float>(1 + row);
         }
         for (size_t i = 0; i < x.size(); ++i) {
             x[i] = values(random) * static_cast<float>(1 + i % 7);
