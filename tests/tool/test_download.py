@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -37,6 +38,14 @@ TIMEOUT_S = 120
 
 def git_hash(data: bytes) -> str:
     return hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
+
+
+def other_host() -> str:
+    """Another name of this machine; where it has none, as in a bare chroot, the same."""
+    try:
+        return "localhost" if socket.gethostbyname("localhost") == "127.0.0.1" else "127.0.0.1"
+    except OSError:
+        return "127.0.0.1"
 
 
 @dataclass
@@ -114,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         # As the hub does with large files: their size and hash here, their bytes elsewhere.
         headers |= {"X-Linked-Size": str(len(hub.files[name])), "X-Linked-Etag": f'"{hub.etag(name)}"'}
-        self.head(302, 0, {**headers, "ETag": '"pointer"', "Location": f"http://localhost:{hub.port}/cdn/{name}"})
+        self.head(302, 0, {**headers, "ETag": '"pointer"', "Location": f"http://{other_host()}:{hub.port}/cdn/{name}"})
 
     def content(self, name: str, headers: dict[str, str]) -> None:
         hub = self.hub
