@@ -61,6 +61,9 @@ void HostConsole::restore()
 
 void HostConsole::write(std::string_view utf8)
 {
+    if (utf8.empty()) {
+        return; // perhaps without an address, which fwrite may not be given
+    }
     std::fwrite(utf8.data(), 1, utf8.size(), stdout);
     std::fflush(stdout);
 }
