@@ -41,11 +41,11 @@ def git_hash(data: bytes) -> str:
 
 
 def other_host() -> str:
-    """Another name of this machine; where it has none, as in a bare chroot, the same."""
+    """Another name of this machine; where it has none, as in a bare chroot, another address."""
     try:
-        return "localhost" if socket.gethostbyname("localhost") == "127.0.0.1" else "127.0.0.1"
+        return "localhost" if socket.gethostbyname("localhost") == "127.0.0.1" else "127.0.0.2"
     except OSError:
-        return "127.0.0.1"
+        return "127.0.0.2"
 
 
 @dataclass
@@ -163,7 +163,9 @@ class Server(ThreadingHTTPServer):
 def hub() -> Iterator[Hub]:
     hub = Hub(files={f"{REPO}/model.gguf": BIG, f"{REPO}/config.json": SMALL}, in_git={f"{REPO}/config.json"})
     # Both names of this machine: the second plays the host of the large files.
-    server = Server(("127.0.0.1", 0), type("HandlerOfHub", (Handler,), {"hub": hub}))
+    server = Server(
+        ("127.0.0.1" if other_host() == "localhost" else "", 0), type("HandlerOfHub", (Handler,), {"hub": hub})
+    )
     hub.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
