@@ -10,6 +10,8 @@
 // they need none at all (a file may place its float scales at any byte). Inputs and outputs never overlap unless said.
 #pragma once
 
+#include "kernels/panels.h"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -190,7 +192,21 @@ struct KernelSet {
     /// codes[16 * g ...]. The scale, plus 32: low (g even) or high half of lower[g / 2], above it bits 2g and 2g+1 of
     /// `upper`.
     Dequantize dequantize_iq4_xs = nullptr;
+
+    /// Quantizes n values (a multiple of 32) for products with panels: q = x / scale rounded half away from zero, as
+    /// quantize_q8 with groups of 32. A NaN in x gives a NaN scale. All sets give the same bits.
+    void (*quantize_input)(int8_t* q, InputScale* scales, const float* x, size_t n) = nullptr;
+
+    /// Products with panels.
+    const PanelKernels* panels = nullptr;
 };
+
+/// Puts sixteen rows of so many blocks each, one behind the other at `rows`, in the layout of a panel. `panel` and
+/// `rows` do not overlap.
+void pack_panel(PanelType type, uint8_t* panel, const uint8_t* rows, size_t blocks);
+
+/// The other way: the blocks of one row of a panel, as the file had them.
+void unpack_panel_row(PanelType type, uint8_t* row, const uint8_t* panel, size_t blocks, size_t index);
 
 /// The sets, each defined in its folder.
 extern const KernelSet kScalar;

@@ -275,6 +275,8 @@ constinit const KernelSet kAvx2 = {
     .dequantize_q6_k = avx2::dequantize_q6_k,
     .dequantize_iq4_nl = avx2::dequantize_iq4_nl,
     .dequantize_iq4_xs = avx2::dequantize_iq4_xs,
+    .quantize_input = avx2::quantize_input,
+    .panels = &avx2::kPanels,
 };
 
 } // namespace llmk::djiblas

@@ -39,6 +39,10 @@ void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_nl(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_xs(float* out, const uint8_t* blocks, size_t n);
 
+// panels.cpp
+extern const PanelKernels kPanels;
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
+
 // activations.cpp
 void swiglu(float* gate, const float* up, size_t n);
 void gelu_tanh(float* x, size_t n);

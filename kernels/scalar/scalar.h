@@ -29,4 +29,7 @@ void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_nl(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_xs(float* out, const uint8_t* blocks, size_t n);
 
+// panels.cpp
+extern const PanelKernels kPanels;
+
 } // namespace llmk::djiblas::scalar

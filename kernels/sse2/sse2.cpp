@@ -269,6 +269,8 @@ constinit const KernelSet kSse2 = {
     .dequantize_q4_k = sse2::dequantize_q4_k,
     .dequantize_q5_k = sse2::dequantize_q5_k,
     .dequantize_q6_k = sse2::dequantize_q6_k,
+    .quantize_input = sse2::quantize_input,
+    .panels = &sse2::kPanels,
 };
 
 } // namespace llmk::djiblas

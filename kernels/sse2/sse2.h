@@ -37,6 +37,10 @@ void dequantize_q4_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_q5_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 
+// panels.cpp
+extern const PanelKernels kPanels;
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
+
 // activations.cpp
 void swiglu(float* gate, const float* up, size_t n);
 void gelu_tanh(float* x, size_t n);
