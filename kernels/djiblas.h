@@ -23,6 +23,10 @@ enum Feature : uint32_t {
     kFeatureSse2 = 1u << 0,
     kFeatureAvx2 = 1u << 1,
     kFeatureFma = 1u << 2,
+    kFeatureF16c = 1u << 3,
+    kFeatureAvx512 = 1u << 4, ///< F, BW, DQ and VL together
+    kFeatureAvx512Vnni = 1u << 5,
+    kFeatureAvxVnni = 1u << 6,
 };
 
 /// Widest batch that gemm_* takes in one call.
@@ -59,8 +63,8 @@ constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 
 using Dequantize = void (*)(float* out, const uint8_t* blocks, size_t n);
 
 struct KernelSet {
-    const char* name;  ///< "scalar", "sse2", "avx2": as typed in `/kernels NAME` and `kernels=NAME`
-    const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA"
+    const char* name;  ///< "scalar", "sse2", "avx2", ...: as typed in `/kernels NAME` and `kernels=NAME`
+    const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA", ...
     uint32_t features; ///< all of these Feature bits are needed
 
     /// Sum of a[i] * b[i] over n.
@@ -68,6 +72,13 @@ struct KernelSet {
 
     /// GEMV: y[r] = sum over c of w[r*cols + c] * x[c], for r in [0, rows).
     void (*gemv_f32)(float* y, const float* w, const float* x, size_t rows, size_t cols);
+
+    /// gemv_f32 with weights as dequantize_f16 gives them: w holds rows * cols little-endian binary16 at any address.
+    /// What a signalling NaN gives is quiet.
+    void (*gemv_f16)(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+
+    /// The same with dequantize_bf16's weights.
+    void (*gemv_bf16)(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 
     /// SGEMM: y[b*y_stride + r] = sum over c of w[r*cols + c] * x[b*x_stride + c], for b in [0, batch), batch <=
     /// kMaxBatch, r in [0, rows).
@@ -196,5 +207,6 @@ struct KernelSet {
 extern const KernelSet kScalar;
 extern const KernelSet kSse2;
 extern const KernelSet kAvx2;
+extern const KernelSet kAvx512;
 
 } // namespace llmk::djiblas

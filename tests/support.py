@@ -20,7 +20,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/data"
 BUILD = ROOT / "build"
-KERNELS = ("scalar", "sse2", "avx2")
+# Each kernel set, best last, and the flags of /proc/cpuinfo that it needs.
+KERNEL_FLAGS = {
+    "scalar": frozenset[str](),
+    "sse2": frozenset({"sse2"}),
+    "avx2": frozenset({"avx2", "fma", "f16c"}),
+    "avx512": frozenset({"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"}),
+}
+KERNELS = tuple(KERNEL_FLAGS)
+# Those that QEMU's emulation has: no AVX-512.
+GUEST_KERNELS = tuple(name for name, flags in KERNEL_FLAGS.items() if "avx512f" not in flags)
 
 # Runs a program with these arguments; `stdin=` are the bytes that it reads.
 Tool = Callable[..., "subprocess.CompletedProcess[bytes]"]

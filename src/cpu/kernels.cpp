@@ -10,7 +10,7 @@ namespace llmk {
 
 namespace {
 
-constexpr const KernelSet* kSets[] = {&djiblas::kAvx2, &djiblas::kSse2, &djiblas::kScalar};
+constexpr const KernelSet* kSets[] = {&djiblas::kAvx512, &djiblas::kAvx2, &djiblas::kSse2, &djiblas::kScalar};
 static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
 
 struct FeatureName {
@@ -18,7 +18,14 @@ struct FeatureName {
     std::string_view name;
 };
 constexpr FeatureName kFeatureNames[] = {
-    {djiblas::kFeatureSse2, "SSE2"}, {djiblas::kFeatureAvx2, "AVX2"}, {djiblas::kFeatureFma, "FMA"}};
+    {djiblas::kFeatureSse2, "SSE2"},
+    {djiblas::kFeatureAvx2, "AVX2"},
+    {djiblas::kFeatureFma, "FMA"},
+    {djiblas::kFeatureF16c, "F16C"},
+    {djiblas::kFeatureAvx512, "AVX-512 (F, BW, DQ, VL)"},
+    {djiblas::kFeatureAvx512Vnni, "AVX512-VNNI"},
+    {djiblas::kFeatureAvxVnni, "AVX-VNNI"},
+};
 
 bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }
 
@@ -33,12 +40,12 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
     KernelSet set = *kSets[index];
     for (size_t i = index + 1; i < std::size(kSets); i++) {
         if (is_usable(*kSets[i], cpu)) {
-            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemm_f32,
-                         &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8,
-                         &KernelSet::attention_scores, &KernelSet::attention_sum, &KernelSet::softmax,
-                         &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh,
-                         &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add,
-                         &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
+            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
+                         &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
+                         &KernelSet::gemm_q8, &KernelSet::attention_scores, &KernelSet::attention_sum,
+                         &KernelSet::softmax, &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu,
+                         &KernelSet::gelu_tanh, &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap,
+                         &KernelSet::add, &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
                          &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0,
                          &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1,
                          &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k,
@@ -51,7 +58,7 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
 
 Error unknown_set(std::string_view name)
 {
-    Text<64> known;
+    Text<96> known;
     for (const KernelSet* set : kSets) {
         format(known, known.size() == 0 ? "{}" : ", {}", set->name);
     }
@@ -60,7 +67,7 @@ Error unknown_set(std::string_view name)
 
 Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
 {
-    Text<64> missing;
+    Text<96> missing;
     for (const FeatureName& feature : kFeatureNames) {
         if ((set.features & ~cpu.mask & feature.bit) != 0) {
             format(missing, missing.size() == 0 ? "{}" : " and {}", feature.name);
