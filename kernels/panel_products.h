@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // Products with panels (kernels/panels.h), written once over the few vector operations that an instruction set brings.
-// A set's panels.cpp defines `Isa` in its anonymous namespace and then includes this file, which is in an anonymous
-// namespace too: the linker never sees two copies of one name.
+// A set's panels.cpp defines LLMK_KERNEL_SET, the name of its namespace, and `Isa` in an anonymous namespace there, and
+// then includes this file, which is in that anonymous namespace too: the linker never sees two copies of one name.
 //
-// `Isa` has: Words, Ints, Floats: vectors of kLanes 32-bit lanes; kTokens: rows of input that a tile takes at once;
-// kSignedBias: what signed_codes adds to a signed code (0, or 128 where codes must be unsigned); and
+// `Isa` has: Words, Ints, Floats: vectors of kVectorRows 32-bit lanes; kTokens: rows of input that a tile takes at
+// once; kSignedBias: what signed_codes adds to a signed code (0, or 128 where codes must be unsigned); and
 //   Floats fma(a, b, c): a * b + c, fused or not
-//   Floats halves(p): kLanes binary16 numbers at p
+//   Floats halves(p): kVectorRows binary16 numbers at p
 //   Words signed_codes(w): signed codes as dot() wants them
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
 //   Input input(q): 32 quantized values, made ready for several products
@@ -20,8 +20,7 @@
 
 #include "kernels/djiblas.h"
 
-
-namespace llmk::djiblas {
+namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
@@ -30,8 +29,8 @@ constexpr int kSigned = -1;
 using Words = Isa::Words;
 using Ints = Isa::Ints;
 using Floats = Isa::Floats;
-constexpr size_t kLanes = sizeof(Words) / sizeof(uint32_t);
-constexpr size_t kParts = kPanelRows / kLanes; // vectors to a line
+constexpr size_t kVectorRows = sizeof(Words) / sizeof(uint32_t);
+constexpr size_t kParts = kPanelRows / kVectorRows; // vectors to a line
 /// Words of 32 columns.
 constexpr size_t kQuads = kInputBlock / 4;
 
@@ -39,7 +38,7 @@ inline Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
 inline Floats to_floats(Words v) { return to_floats(reinterpret_cast<Ints>(v)); }
 inline Floats splat(float v) { return Floats{} + v; }
 
-/// One part (kLanes rows) of sixteen blocks that lie together.
+/// One part (kVectorRows rows) of sixteen blocks that lie together.
 template <PanelType kType> struct Lines {
     static constexpr const PanelFields& kFields = panel_fields(kType);
     static constexpr size_t kBlocks = kFields.values / kInputBlock;
@@ -50,7 +49,7 @@ template <PanelType kType> struct Lines {
 
     void find(const uint8_t* unit, size_t part)
     {
-        halves = unit + part * kLanes * sizeof(uint16_t);
+        halves = unit + part * kVectorRows * sizeof(uint16_t);
         words = unit + kFields.halves * kPanelRows * sizeof(uint16_t) + part * sizeof(Words);
     }
     Floats half(size_t index) const { return Isa::halves(halves + index * kPanelRows * sizeof(uint16_t)); }
@@ -373,7 +372,7 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
     }
     for (size_t t = 0; t < kTokens; t++) {
         for (size_t p = 0; p < kTileParts; p++) {
-            __builtin_memcpy(y + (token + t) * y_stride + (first_part + p) * kLanes, &sums[t][p], sizeof(Floats));
+            __builtin_memcpy(y + (token + t) * y_stride + (first_part + p) * kVectorRows, &sums[t][p], sizeof(Floats));
         }
     }
 }
@@ -436,4 +435,4 @@ constexpr PanelKernels kPanelProducts = {{product<Q8_0>, product<Q4_0>, product<
 
 } // namespace
 
-} // namespace llmk::djiblas
+} // namespace llmk::djiblas::LLMK_KERNEL_SET

@@ -59,4 +59,8 @@ void add(float* x, const float* y, size_t n);
 void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 
+// half.cpp
+void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+
 } // namespace llmk::djiblas::avx2

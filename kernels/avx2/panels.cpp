@@ -6,7 +6,9 @@
 
 #include <immintrin.h>
 
-namespace llmk::djiblas {
+#define LLMK_KERNEL_SET avx2
+
+namespace llmk::djiblas::avx2 {
 
 namespace {
 
@@ -59,7 +61,7 @@ struct Isa {
 
 } // namespace
 
-} // namespace llmk::djiblas
+} // namespace llmk::djiblas::avx2
 
 #include "kernels/panel_products.h"
 

@@ -5,7 +5,9 @@
 #include "kernels/sse2/sse2.h"
 #include "kernels/sse2/vector.h"
 
-namespace llmk::djiblas {
+#define LLMK_KERNEL_SET sse2
+
+namespace llmk::djiblas::sse2 {
 
 namespace {
 
@@ -25,7 +27,7 @@ struct Isa {
     static Floats halves(const uint8_t* p)
     {
         const __m128i four = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-        return sse2::widen_f16(_mm_unpacklo_epi16(four, _mm_setzero_si128()));
+        return widen_f16(_mm_unpacklo_epi16(four, _mm_setzero_si128()));
     }
     static Words signed_codes(Words w) { return w; }
     /// Byte by byte: a shuffle by a register came with SSSE3.
@@ -73,7 +75,7 @@ struct Isa {
 
 } // namespace
 
-} // namespace llmk::djiblas
+} // namespace llmk::djiblas::sse2
 
 #include "kernels/panel_products.h"
 

@@ -170,6 +170,20 @@ template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, f
     }
 }
 
+using GemvHalf = decltype(KernelSet::gemv_f16) KernelSet::*;
+
+/// F16 and BF16: one row of input has a kernel of its own.
+template <GemvHalf kGemv, DequantizeMember kMember> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
+                                                                   const Tensor& weight, const Activation& input,
+                                                                   size_t first, size_t count)
+{
+    if (input.batch == 1) {
+        (kernels.*kGemv)(y + first, BlockRows(weight).at(first, 0), input.f32, count, weight.cols);
+    } else {
+        gemm_blocks(kernels.*kMember, kernels, y, y_stride, weight, input, first, count);
+    }
+}
+
 template <DequantizeMember kMember> void read_row_blocks(float* out, const Tensor& tensor, uint64_t row)
 {
     if (tensor.panels && row < tensor.rows / djiblas::kPanelRows * djiblas::kPanelRows) {
@@ -190,8 +204,10 @@ template <DequantizeMember kMember> constexpr WeightKernel blocks(TensorType typ
 constexpr WeightKernel kWeightKernels[kTensorTypes] = {
     {TensorType::f32, rows_f32, read_row_f32},
     {TensorType::q8_group, rows_q8, read_row_q8},
-    blocks<&KernelSet::dequantize_f16>(TensorType::f16),
-    blocks<&KernelSet::dequantize_bf16>(TensorType::bf16),
+    {TensorType::f16, rows_half<&KernelSet::gemv_f16, &KernelSet::dequantize_f16>,
+     read_row_blocks<&KernelSet::dequantize_f16>},
+    {TensorType::bf16, rows_half<&KernelSet::gemv_bf16, &KernelSet::dequantize_bf16>,
+     read_row_blocks<&KernelSet::dequantize_bf16>},
     blocks<&KernelSet::dequantize_q8_0>(TensorType::q8_0),
     blocks<&KernelSet::dequantize_q4_0>(TensorType::q4_0),
     blocks<&KernelSet::dequantize_q4_1>(TensorType::q4_1),
