@@ -25,7 +25,7 @@ struct WorkspaceShape {
         pairs = rope_tables * batch * (desc.head_dim / 2);
         quantized = desc.group_size == 0 ? 0 : batch * widest;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
-        logits = desc.vocab_size;
+        logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;
     }
     uint64_t bytes() const
     {
@@ -171,6 +171,7 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     workspace.scores = TRY(acts.alloc_array<float>(shape.scores));
     workspace.rope_cos = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.rope_sin = TRY(acts.alloc_array<float>(shape.pairs));
+    workspace.logit_rows = std::min<size_t>(plan.batch, kLogitRows);
     workspace.logits = TRY(acts.alloc_array<float>(shape.logits));
     if (desc.group_size != 0) {
         workspace.quantized = TRY(acts.alloc_array<int8_t>(shape.quantized));

@@ -182,6 +182,17 @@ constexpr bool in_order()
 }
 static_assert(in_order());
 
+/// Row `b` of an input, by itself.
+Activation row_of(const Activation& input, size_t b, uint64_t group)
+{
+    Activation row{input.f32 + b * input.cols, 1, input.cols};
+    if (group != 0) {
+        row.q8 = input.q8 + b * input.cols;
+        row.q8_scales = input.q8_scales + b * (input.cols / group);
+    }
+    return row;
+}
+
 const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[static_cast<size_t>(type)]; }
 
 } // namespace
@@ -189,6 +200,7 @@ const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[stati
 Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const
 {
     Activation input{x, batch, cols};
+    input.order = workspace.order;
     if (group != 0) {
         for (size_t b = 0; b < batch; ++b) {
             kernels().quantize_q8(workspace.quantized + b * cols, workspace.quantized_scales + b * (cols / group),
@@ -218,8 +230,18 @@ void Ops::matmul(float* y, size_t y_stride, const Tensor& weight, const Activati
     parallel(parts, [&](size_t part) {
         const size_t first = blocks * part / parts * kRowBlock;
         const size_t end = std::min<size_t>(blocks * (part + 1) / parts * kRowBlock, weight.rows);
-        if (end > first) {
-            rows(kernels(), y, y_stride, weight, input, first, end - first);
+        if (input.order == SumOrder::fastest || input.batch == 1) {
+            if (end > first) {
+                rows(kernels(), y, y_stride, weight, input, first, end - first);
+            }
+            return;
+        }
+        // A block of rows comes from memory once, and from the cache for all inputs but the first.
+        for (size_t row = first; row < end; row += kRowBlock) {
+            for (size_t b = 0; b < input.batch; ++b) {
+                rows(kernels(), y + b * y_stride, y_stride, weight, row_of(input, b, weight.group), row,
+                     std::min(kRowBlock, end - row));
+            }
         }
     });
 }

@@ -15,6 +15,7 @@ struct Activation {
     size_t cols;
     const int8_t* q8 = nullptr; ///< (batch, cols)
     const float* q8_scales = nullptr;
+    SumOrder order = SumOrder::fastest;
 };
 
 class Ops {
@@ -27,7 +28,8 @@ public:
     /// Makes rows of x ready for products; quantizes them once when `group` is not 0.
     Activation activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const;
 
-    /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more.
+    /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more; or, where the
+    /// input says so, a GEMV for each row, a block of weights at a time.
     void matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const;
 
     /// Row `row` of a (rows, cols) tensor as float32. By the scalar set, whose bits are those of all.
