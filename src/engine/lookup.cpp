@@ -20,6 +20,9 @@ constexpr double kForgetting = 1.0 / 512;
 void Lookup::find(std::span<const Token> history)
 {
     m_match = 0;
+    if (history.empty()) {
+        return;
+    }
     const size_t last = history.size() - 1;
     // The latest of the longest matches: what was said last is the likeliest to be said again.
     for (size_t at = last; at-- > 0 && m_match < kLongestMatch;) {
@@ -47,7 +50,7 @@ void Lookup::follow(std::span<const Token> history)
     if (came_true) {
         ++m_source;
         m_match = std::min(m_match + 1, kLongestMatch);
-    } else if (!history.empty()) {
+    } else {
         find(history);
     }
 }

@@ -155,8 +155,7 @@ Result<void> Session::run_ahead(Token token, size_t most)
 {
     Token tokens[kLogitRows] = {token};
     const size_t room = std::min({context() - m_length, m_workspace.logit_rows, kLogitRows}) - 1;
-    const size_t drafted =
-        m_lookup.draft({m_tokens, m_length + 1}, std::span(tokens).subspan(1, std::min(most, room)));
+    const size_t drafted = m_lookup.draft({m_tokens, m_length + 1}, std::span(tokens).subspan(1, std::min(most, room)));
     const uint64_t started = m_platform.ticks();
     m_workspace.order = drafted == 0 ? SumOrder::fastest : SumOrder::as_single;
     run({tokens, drafted + 1}, LogitsWanted::all, m_workspace.logits);

@@ -67,7 +67,7 @@ struct Workspace {
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
     size_t logit_rows = 0;
-    float* logits = nullptr; ///< (logit_rows, vocab_size)
+    float* logits = nullptr;            ///< (logit_rows, vocab_size)
     SumOrder order = SumOrder::fastest; ///< of the pass that comes next
 };
 

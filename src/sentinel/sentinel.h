@@ -48,8 +48,8 @@ public:
     static constexpr uint64_t kHardFactor = 3;
     static constexpr uint32_t kLearningRuns = 4;
 
-    /// After `tokens` tokens (none: they came with an earlier run) took `cycles`: judges, learns, and returns a trip when strict. `notice` gets a line for
-    /// the console when a budget was overrun (it speaks only then).
+    /// After `tokens` tokens (none: they came with an earlier run) took `cycles`: judges, learns, and returns a trip
+    /// when strict. `notice` gets a line for the console when a budget was overrun (it speaks only then).
     Trip account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice, Sample sample = Sample::usual);
     /// Trips when any of the values is NaN or infinite.
     Trip check_finite(Phase phase, std::span<const float> logits);
