@@ -28,7 +28,7 @@ struct WorkspaceShape {
         quantized = desc.group_size == 0 && !panels ? 0 : batch * widest;
         input_scales = panels ? batch * (widest / djiblas::kInputBlock) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
-        logits = desc.vocab_size;
+        logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;
     }
     uint64_t bytes() const
     {
@@ -175,6 +175,7 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     workspace.scores = TRY(acts.alloc_array<float>(shape.scores));
     workspace.rope_cos = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.rope_sin = TRY(acts.alloc_array<float>(shape.pairs));
+    workspace.logit_rows = std::min<size_t>(plan.batch, kLogitRows);
     workspace.logits = TRY(acts.alloc_array<float>(shape.logits));
     if (shape.quantized != 0) {
         workspace.quantized = TRY(acts.alloc_array<int8_t>(shape.quantized));

@@ -233,6 +233,17 @@ constexpr bool in_order()
 }
 static_assert(in_order());
 
+/// Row `b` of an input, by itself.
+Activation row_of(const Activation& input, size_t b, uint64_t group)
+{
+    Activation row{input.f32 + b * input.cols, 1, input.cols};
+    if (group != 0) {
+        row.q8 = input.q8 + b * input.cols;
+        row.q8_scales = input.q8_scales + b * (input.cols / group);
+    }
+    return row;
+}
+
 const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[static_cast<size_t>(type)]; }
 
 } // namespace
@@ -240,6 +251,7 @@ const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[stati
 Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const
 {
     Activation input{x, batch, cols};
+    input.order = workspace.order;
     if (workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0) {
         const size_t blocks = cols / djiblas::kInputBlock;
         const size_t parts = parts_for(batch * cols * kQuantizeCost, batch);
@@ -281,8 +293,23 @@ void Ops::matmul(float* y, size_t y_stride, const Tensor& weight, const Activati
     parallel(parts, [&](size_t part) {
         const size_t first = blocks * part / parts * kRowBlock;
         const size_t end = std::min<size_t>(blocks * (part + 1) / parts * kRowBlock, weight.rows);
-        if (end > first) {
-            rows(kernels(), y, y_stride, weight, input, first, end - first);
+        if (input.order == SumOrder::fastest || input.batch == 1) {
+            if (end > first) {
+                rows(kernels(), y, y_stride, weight, input, first, end - first);
+            }
+            return;
+        }
+        size_t row = first;
+        if (const size_t in_panels = end > first ? panel_rows(weight, first, end - first) : 0; in_panels != 0) {
+            rows_panels(kernels(), y, y_stride, weight, input, first, in_panels); // the same bits in any batch
+            row += in_panels;
+        }
+        // A block of rows comes from memory once, and from the cache for all inputs but the first.
+        for (; row < end; row += kRowBlock) {
+            for (size_t b = 0; b < input.batch; ++b) {
+                rows(kernels(), y + b * y_stride, y_stride, weight, row_of(input, b, weight.group), row,
+                     std::min(kRowBlock, end - row));
+            }
         }
     });
 }

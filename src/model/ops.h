@@ -16,6 +16,7 @@ struct Activation {
     const int8_t* q8 = nullptr; ///< (batch, cols)
     const float* q8_scales = nullptr;
     const djiblas::InputScale* panel_scales = nullptr; ///< of q8 in blocks of 32, for weights in panels
+    SumOrder order = SumOrder::fastest;
 };
 
 class Ops {
@@ -29,7 +30,8 @@ public:
     /// where the workspace has room for those.
     Activation activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const;
 
-    /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more.
+    /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more; or, where the
+    /// input says so, a GEMV for each row, a block of weights at a time.
     void matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const;
 
     /// Row `row` of a (rows, cols) tensor as float32. By the scalar set, whose bits are those of all.

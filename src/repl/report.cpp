@@ -224,6 +224,13 @@ void report_log(Engine& engine, size_t most, LineSink& out)
     }
 }
 
+void put_lookups(TextWriter& out, const Session::LookupCount& lookups)
+{
+    if (lookups.drafted > 0) {
+        format(out, " drafted={} accepted={}", lookups.drafted, lookups.accepted);
+    }
+}
+
 Result<void> save_dump(Engine& engine, std::string_view why)
 {
     FileSink file(engine.platform(), kDumpPath);

@@ -98,6 +98,8 @@ constexpr Flag kFlags[] = {
          args.sampler.loop_escape = true;
          return true;
      }},
+    {"--lookup", kGenerate, "N", "tokens a pass may guess and run ahead, 0 is off (default); changes no output",
+     set_number<&ToolArgs::lookup>},
     {"--seed", kGenerate, "S", "of the random stream (default: the clock)", set_number<&ToolArgs::seed>},
     {"--ids", kGenerate | kRender, "", "print token ids instead of text", set_switch<&ToolArgs::ids>},
     {"--ids", kLogits, "1,2,3", "the tokens to run", set_text<&ToolArgs::id_list>},
