@@ -63,7 +63,7 @@ KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels
   kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
 KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
   kernels/avx2/half.cpp kernels/avx2/q8.cpp
-KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp kernels/avx512/half.cpp
+KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2) $(KERNELS_avx512)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
