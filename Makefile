@@ -66,7 +66,7 @@ KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/
   kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
 KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
 KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
-  kernels/avx512/half.cpp kernels/avx512/panels.cpp
+  kernels/avx512/panels.cpp
 KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
 KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni
 KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))

@@ -14,10 +14,6 @@ void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 
-// half.cpp
-void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
-void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
-
 // panels.cpp
 extern const PanelKernels kPanels;
 

@@ -9,19 +9,22 @@ namespace llmk::djiblas::sse2 {
 
 namespace {
 
-/// Weights converted at a time: a register of them.
-constexpr size_t kWeights = 8;
+/// Weights converted at a time: two registers of them.
+constexpr size_t kWeights = 16;
 /// Bytes ahead of the loads that memory is asked for.
-constexpr size_t kPrefetchBytes = 4096;
+constexpr size_t kPrefetchBytes = 8192;
 
 struct Floats {
-    __m128 first;
-    __m128 last;
+    __m128 parts[4];
 };
 
+/// Eight halves, each in the upper half of a lane, zeros below.
+inline __m128i raise_first(__m128i halves) { return _mm_unpacklo_epi16(_mm_setzero_si128(), halves); }
+inline __m128i raise_last(__m128i halves) { return _mm_unpackhi_epi16(_mm_setzero_si128(), halves); }
+
 struct F16 {
-    /// Each half's bits lie in the upper half of a lane, zeros below. Sign and magnitude move to a float's places at
-    /// once: the shift repeats the sign, and the mask leaves one of its copies.
+    /// Neither subnormal, zero, infinite nor NaN. Sign and magnitude move to a float's places at once: the shift
+    /// repeats the sign, and the mask leaves one of its copies.
     static __m128 normal(__m128i upper)
     {
         const __m128i moved = _mm_and_si128(_mm_srai_epi32(upper, 3), _mm_set1_epi32(static_cast<int>(0x8fffffffu)));
@@ -44,58 +47,60 @@ struct F16 {
         return _mm_or_ps(_mm_and_ps(low, subnormal), _mm_andnot_ps(low, rest));
     }
 
-    static Floats widen(__m128i halves)
+    /// All ones where normal() would be wrong: the exponent's bits are all zeros or all ones, and one more clears the
+    /// upper four of them.
+    static __m128i special(__m128i halves)
     {
-        const __m128i first = _mm_unpacklo_epi16(_mm_setzero_si128(), halves);
-        const __m128i last = _mm_unpackhi_epi16(_mm_setzero_si128(), halves);
-        // Few weights are that small, and none that large: about one register in fifty takes the long way.
-        const __m128i exponents = _mm_and_si128(halves, _mm_set1_epi16(0x7c00));
-        const __m128i special = _mm_or_si128(_mm_cmpeq_epi16(exponents, _mm_setzero_si128()),
-                                             _mm_cmpeq_epi16(exponents, _mm_set1_epi16(0x7c00)));
-        if (_mm_movemask_epi8(special) != 0) [[unlikely]] {
-            return {any(first), any(last)};
+        const __m128i next = _mm_add_epi16(halves, _mm_set1_epi16(0x0400));
+        return _mm_cmpeq_epi16(_mm_and_si128(next, _mm_set1_epi16(0x7800)), _mm_setzero_si128());
+    }
+
+    static Floats widen(__m128i a, __m128i b)
+    {
+        // Few weights are that small, and none that large: about one time in thirty the long way is taken.
+        if (_mm_movemask_epi8(_mm_or_si128(special(a), special(b))) != 0) [[unlikely]] {
+            return {{any(raise_first(a)), any(raise_last(a)), any(raise_first(b)), any(raise_last(b))}};
         }
-        return {normal(first), normal(last)};
+        return {{normal(raise_first(a)), normal(raise_last(a)), normal(raise_first(b)), normal(raise_last(b))}};
     }
 };
 
 struct Bf16 {
-    static Floats widen(__m128i halves)
+    static Floats widen(__m128i a, __m128i b)
     {
-        return {_mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves)),
-                _mm_castsi128_ps(_mm_unpackhi_epi16(_mm_setzero_si128(), halves))};
+        return {{_mm_castsi128_ps(raise_first(a)), _mm_castsi128_ps(raise_last(a)), _mm_castsi128_ps(raise_first(b)),
+                 _mm_castsi128_ps(raise_last(b))}};
     }
 };
+
+template <class Type> inline void multiply_add(__m128 (&sums)[4], const uint8_t* w, const float* x)
+{
+    const auto* halves = reinterpret_cast<const __m128i*>(w);
+    const Floats weights = Type::widen(_mm_loadu_si128(halves), _mm_loadu_si128(halves + 1));
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        sums[i] = _mm_add_ps(sums[i], _mm_mul_ps(weights.parts[i], _mm_loadu_ps(x + i * kLanes)));
+    }
+}
 
 template <class Type> float row_dot(const uint8_t* w, const float* x, size_t n)
 {
     __m128 sums[4] = {_mm_setzero_ps(), _mm_setzero_ps(), _mm_setzero_ps(), _mm_setzero_ps()};
     size_t c = 0;
-    const auto multiply_add = [&](size_t at, __m128& first, __m128& last) {
-        const Floats weights = Type::widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + 2 * at)));
-        first = _mm_add_ps(first, _mm_mul_ps(weights.first, _mm_loadu_ps(x + at)));
-        last = _mm_add_ps(last, _mm_mul_ps(weights.last, _mm_loadu_ps(x + at + kLanes)));
-    };
-    for (; c + 4 * kWeights <= n; c += 4 * kWeights) {
+    for (; c + 2 * kWeights <= n; c += 2 * kWeights) { // a cache line
         prefetch(w, 2 * c + kPrefetchBytes);
-        multiply_add(c, sums[0], sums[1]);
-        multiply_add(c + kWeights, sums[2], sums[3]);
-        multiply_add(c + 2 * kWeights, sums[0], sums[1]);
-        multiply_add(c + 3 * kWeights, sums[2], sums[3]);
+        multiply_add<Type>(sums, w + 2 * c, x + c);
+        multiply_add<Type>(sums, w + 2 * (c + kWeights), x + c + kWeights);
     }
-    for (; c + kWeights <= n; c += kWeights) {
-        multiply_add(c, sums[0], sums[1]);
-    }
-    if (c < n) {
-        alignas(16) uint16_t weights[kWeights] = {};
-        alignas(16) float inputs[kWeights] = {};
-        for (size_t i = 0; i < n - c; i++) {
+    for (; c < n; c += kWeights) {
+        const size_t left = n - c < kWeights ? n - c : kWeights;
+        uint16_t weights[kWeights] = {};
+        float inputs[kWeights] = {};
+        for (size_t i = 0; i < left; i++) {
             __builtin_memcpy(weights + i, w + 2 * (c + i), sizeof(uint16_t));
             inputs[i] = x[c + i];
         }
-        const Floats wide = Type::widen(_mm_load_si128(reinterpret_cast<const __m128i*>(weights)));
-        sums[0] = _mm_add_ps(sums[0], _mm_mul_ps(wide.first, _mm_load_ps(inputs)));
-        sums[1] = _mm_add_ps(sums[1], _mm_mul_ps(wide.last, _mm_load_ps(inputs + kLanes)));
+        multiply_add<Type>(sums, reinterpret_cast<const uint8_t*>(weights), inputs);
     }
     return sum_lanes(_mm_add_ps(_mm_add_ps(sums[0], sums[1]), _mm_add_ps(sums[2], sums[3])));
 }

@@ -21,7 +21,7 @@ def test_the_binary_keeps_every_set_in_its_folder() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", ["avx2/avx2.o", "avx512/avx512.o", "avx512/gemm.o", "avx512/half.o"])
+@pytest.mark.parametrize("name", ["avx2/avx2.o", "avx512/avx512.o", "avx512/gemm.o"])
 def test_avx_in_a_baseline_place_is_found(name: str, tmp_path: Path) -> None:
     """Objects of AVX sets, passed off as something else, must not pass."""
     objects = built(f"efi/kernels/{name}")
@@ -32,7 +32,7 @@ def test_avx_in_a_baseline_place_is_found(name: str, tmp_path: Path) -> None:
     assert "innocent.o" in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("name", ["avx512.o", "gemm.o", "half.o", "activations.o"])
+@pytest.mark.parametrize("name", ["avx512.o", "gemm.o", "activations.o"])
 def test_avx512_in_the_avx2_folder_is_found(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "kernels/avx2"
     folder.mkdir(parents=True)
