@@ -67,8 +67,8 @@ KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
-  unicode.cpp volumes.cpp)
+  memory_functions.cpp probe_mark.cpp processor_self.cpp processor_states.cpp processor_trial.cpp processors.cpp \
+  runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
 EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
