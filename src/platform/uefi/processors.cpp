@@ -16,7 +16,7 @@ namespace {
 
 /// The firmware looks every 100 ms whether all have come back, and refuses a start until it has seen it.
 constexpr uint64_t kRetryTicks = 4'000'000; // one to four milliseconds
-constexpr size_t kMostRefusals = 1000;      // a second and more: it does not see it at all
+constexpr size_t kMostRefusals = 400;       // half a second and more: it does not see it at all
 constexpr int kSpins = 20'000;              // of PAUSE: about a millisecond
 constexpr UINTN kLeaveMicroseconds = 1000;  // between two looks whether all have left
 constexpr int kLeaveLooks = 3000;           // about three seconds
