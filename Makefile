@@ -100,7 +100,7 @@ isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench peers fuzz parity clean tests
+.PHONY: all help host image run test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -132,6 +132,7 @@ bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="de
 	  build/tests/roofline
 	$(PY) scripts/bench.py $(BENCH)
 
+.PHONY: peers
 peers: | setup-build setup-peers ## llama.cpp for `make bench` to compare with (takes minutes)
 	$(PY) scripts/build_llama_cpp.py
 

@@ -4,7 +4,7 @@
 
 Into build/peers/llama.cpp: libllama once, and its CPU backend for each instruction set that this machine has, as a
 library of its own (sse2, avx2, avx512, amx); tests/bench/peer/llama_cpp.cpp loads the one that it is told. Takes some
-minutes and 800 MB; what is built already stays. Everything is downloaded by pip.
+minutes and 330 MB; what is built already stays. Everything is downloaded by pip.
 """
 
 from __future__ import annotations

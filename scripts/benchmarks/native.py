@@ -29,6 +29,8 @@ SPEED = [
 SHORT_PROMPT = 8
 PROMPTS = (128, 512)
 CONTEXTS = (0, 512, 2048)
+# Of the longer contexts, where the cache and not the weights make the difference.
+CONTEXT_TYPES = ("f32", "q8_0")
 FIRST_WORDS = "Once upon a time"
 
 
@@ -90,6 +92,8 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
     columns = [*WHAT, Column("context", "context", "{:d}"), *SPEED]
     table = results.table("context", "Long contexts", note, columns)
     for shape, kind in settings.cases():
+        if settings.size != FULL and not settings.types and kind not in CONTEXT_TYPES:
+            continue
         path, case = model(shape, kind), CASES[shape]
         kernels = settings.sets(shape, kind)[-1]
         # The last of them stops short of the end of the model's context.

@@ -23,8 +23,13 @@ from benchmarks.settings import BUILD, CASES, FULL, QUICK, Settings, llama2c_mod
 LLAMA_CPP = BUILD / "peers/llama.cpp"
 PLAIN = BUILD / "tests/plain"
 PROMPT = 128
-# A build of llama.cpp, and the best set of ours that uses no more than its instructions.
-BUILDS = {"sse2": "sse2", "avx2": "avx2", "avx512": "avx512_vnni", "amx": "amx_int8"}
+# A build of llama.cpp, and our sets that use no more than its instructions, the best first.
+BUILDS = {
+    "sse2": ("sse2",),
+    "avx2": ("avx2",),
+    "avx512": ("avx512_vnni", "avx512", "avx2"),
+    "amx": ("amx_int8", "avx512_vnni", "avx512", "avx2"),
+}
 COLUMNS = [
     Column("shape", "shape"),
     Column("type", "type"),
@@ -95,13 +100,11 @@ def llama2c_speed(program: Path, path: Path) -> float:
 
 def builds(settings: Settings) -> Iterator[tuple[str, str]]:
     """(build of llama.cpp, set of ours) that are at hand and run here; SSE2 when everything is asked for."""
-    for build, wanted in BUILDS.items():
+    for build, sets in BUILDS.items():
         there = (LLAMA_CPP / build / "bin/libggml-cpu.so").is_file()
-        kernels = wanted if wanted in settings.usable_sets else None
-        if wanted.startswith("avx512") and "avx512" in settings.usable_sets:
-            kernels = kernels or "avx512"
-        if there and kernels is not None and (build != "sse2" or settings.size == FULL):
-            yield build, kernels
+        usable = [name for name in sets if name in settings.usable_sets]
+        if there and usable and (build != "sse2" or settings.size == FULL):
+            yield build, usable[0]
 
 
 def peers(settings: Settings, _limits: Limits, results: Results) -> None:
