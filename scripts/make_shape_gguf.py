@@ -56,14 +56,14 @@ class Shape:
     kv_heads: int
     vocab: int
     context: int
-    tied: bool  # the embedding is the head too
+    tied: bool = False  # the embedding is the head too
 
 
 SHAPES = {
     "stories-15m": Shape("llama", 288, 768, 6, 6, 6, 32000, 256, True),
     "stories-110m": Shape("llama", 768, 2048, 12, 12, 12, 32000, 1024, True),
     "gpt2-124m": Shape("gpt2", 768, 3072, 12, 12, 12, 50257, 1024, True),
-    "tinyllama-1.1b": Shape("llama", 2048, 5632, 22, 32, 4, 32000, 2048, False),
+    "tinyllama-1.1b": Shape("llama", 2048, 5632, 22, 32, 4, 32000, 2048),
 }
 
 
