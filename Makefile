@@ -73,8 +73,8 @@ KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
-  unicode.cpp volumes.cpp)
+  memory_functions.cpp probe_mark.cpp processor_self.cpp processor_states.cpp processor_trial.cpp processors.cpp \
+  runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
 EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
@@ -96,6 +96,8 @@ EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -f
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HOST_FLAGS := $(COMMON) -pthread
+# efisim talks to the EFI binary, so it sees the firmware's types as that does.
+EFISIM_FLAGS := $(EFI_INCLUDES) -DGNU_EFI_USE_MS_ABI -fshort-wchar
 CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests
 
 # Scalar stays scalar: it is what the others are measured and checked against.
@@ -112,7 +114,7 @@ isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(I
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench fuzz parity clean tests
+.PHONY: all help host image run try test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -129,6 +131,9 @@ image: build/llmk.img ## a GPT + FAT32 image with the binary and the models (MOD
 
 run: build/llmk.img | setup-qemu ## boot the image in QEMU, in this terminal (RUN_FLAGS="--smp 2 ...")
 	$(PY) scripts/run_qemu.py --image build/llmk.img $(RUN_FLAGS)
+
+try: build/BOOTX64.EFI build/tests/efisim | setup-image ## the binary itself as a process, at full speed, in this terminal (TRY_FLAGS="-- --processors 2 ...")
+	@$(PY) scripts/run_efisim.py $(if $(MODELS),--models $(MODELS)) $(TRY_FLAGS)
 
 test: | setup-build setup-test ## every check that needs no special hardware
 	@$(MAKE) --no-print-directory -j2 tests
@@ -163,7 +168,8 @@ parity: | setup-parity host ## make the fixtures of the architectures anew with 
 clean: ## remove build/
 	rm -rf build
 
-tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk \
+  build/tests/efisim
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -182,7 +188,13 @@ build/efi/%.o: %.S | setup-build
 build/host/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
 	$(call say,CXX )
-	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
+	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) \
+	  $(if $(findstring tests/efisim/,$<),$(EFISIM_FLAGS)) -c $< -o $@
+
+build/host/%.o: %.S | setup-build
+	@mkdir -p $(@D)
+	$(call say,CXX )
+	$(Q)$(CXX) -Isrc -g -MMD -MP -c $< -o $@
 
 build/check/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
@@ -242,6 +254,15 @@ build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(KERNEL_BENCH))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
+
+# The firmware as a process: runs build/BOOTX64.EFI itself.
+EFISIM := $(sort $(wildcard tests/efisim/*.cpp)) src/platform/uefi/worker_entry.S src/platform/uefi/unicode.cpp \
+  src/base/text.cpp src/tokenizer/utf8.cpp
+
+build/tests/efisim: $(call objects,host,$(EFISIM))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -o $@
 
 # What a compiler makes of plain loops: the peer of `make bench`.
 build/tests/plain: tests/bench/peer/plain_llama.cpp

@@ -128,6 +128,32 @@ void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
              plan.weights, plan.kv, plan.context, plan.acts, plan.scratch);
 }
 
+namespace {
+
+/// One line a processor: its place, its kind, its clock and its temperature, as far as it tells.
+void report_processors(Platform& platform, LineSink& out)
+{
+    constexpr size_t kMostShown = 64;
+    ProcessorState states[kMostShown];
+    const size_t count = platform.processor_states(states);
+    for (size_t i = 0; i < count; ++i) {
+        const ProcessorState& state = states[i];
+        Text<120> text("  package {} core {} thread {}", state.package, state.core, state.thread);
+        if (state.kind != CoreKind::unknown) {
+            format(text, ", {} core", state.kind == CoreKind::fast ? "fast" : "efficient");
+        }
+        if (state.clock_mhz != 0) {
+            format(text, ", {} MHz", state.clock_mhz);
+        }
+        if (state.celsius != ProcessorState::kNoTemperature) {
+            format(text, ", {} degrees Celsius", state.celsius);
+        }
+        out.line(text.view());
+    }
+}
+
+} // namespace
+
 void report_cpu(Engine& engine, LineSink& out)
 {
     const CpuFeatures& cpu = engine.cpu();
@@ -166,6 +192,7 @@ void report_cpu(Engine& engine, LineSink& out)
     Platform& platform = engine.platform();
     out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
              platform.processors_note());
+    report_processors(platform, out);
     out.line("clock: {} ticks a second", platform.ticks_per_second());
 }
 

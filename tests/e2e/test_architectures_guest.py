@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
+from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, remove_image, run_script
 from support import ARCH_MODELS, GUEST_KERNELS, arch_reference
 
 TOLERANCE = 1e-4
@@ -54,7 +54,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchBoot]:
             name = command.line.removeprefix("/load ").removesuffix(".gguf")
         commands.setdefault(name, []).append(command)
     yield ArchBoot(image, screen.lines, commands)
-    image.unlink()
+    remove_image(image)
 
 
 @pytest.mark.parametrize("name", ARCH_MODELS)

@@ -185,6 +185,7 @@ public:
     void use_processors(size_t) override { ADD_FAILURE(); }
     size_t processor_count() override { return 1; }
     std::string_view processors_note() override { return {}; }
+    size_t processor_states(std::span<ProcessorState>) override { return 0; }
     void parallel(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
     void reset(ResetKind) override { ADD_FAILURE(); }
 
