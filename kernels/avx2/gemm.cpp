@@ -60,6 +60,39 @@ void strided_dots(float* y, const float* w, size_t w_stride, const float* x, siz
     }
 }
 
+/// Bytes ahead of the loads that gemv_f32 asks memory for.
+constexpr size_t kPrefetchBytes = 4096;
+
+/// w . x, for a matrix read row by row. Memory sees one stream: a Zen 5's gives 90 to 99 % of what it gives to a plain
+/// loop, against 85 % for four rows side by side.
+float row_dot(const float* w, const float* x, size_t n)
+{
+    constexpr size_t kSums = 4; // hide the latency of the multiply-add
+    constexpr size_t kLineFloats = 16;
+    __m256 sums[kSums];
+    for (__m256& sum : sums) {
+        sum = _mm256_setzero_ps();
+    }
+    size_t c = 0;
+    for (; c + kSums * kLanes <= n; c += kSums * kLanes) {
+        prefetch(w, c + kPrefetchBytes / sizeof(float));
+        prefetch(w, c + kPrefetchBytes / sizeof(float) + kLineFloats);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < kSums; i++) {
+            const size_t at = c + i * kLanes;
+            sums[i] = _mm256_fmadd_ps(_mm256_loadu_ps(w + at), _mm256_loadu_ps(x + at), sums[i]);
+        }
+    }
+    for (; c + kLanes <= n; c += kLanes) {
+        sums[0] = _mm256_fmadd_ps(_mm256_loadu_ps(w + c), _mm256_loadu_ps(x + c), sums[0]);
+    }
+    if (c < n) {
+        const __m256i mask = lane_mask(n - c);
+        sums[0] = _mm256_fmadd_ps(_mm256_maskload_ps(w + c, mask), _mm256_maskload_ps(x + c, mask), sums[0]);
+    }
+    return sum_lanes(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+}
+
 // --- SGEMM ----------------------------------------------------------------------------------------------------------
 
 /// 4 x 3 accumulators, three activations and one weight fill the sixteen registers: 12 multiply-adds for 7 loads.
@@ -182,7 +215,9 @@ float dot_f32(const float* a, const float* b, size_t n)
 
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    strided_dots(y, w, cols, x, rows, cols, 1.0f);
+    for (size_t r = 0; r < rows; r++) {
+        y[r] = row_dot(w + r * cols, x, cols);
+    }
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

@@ -55,6 +55,8 @@ public:
 
 private:
     Result<KernelChoice> measure();
+    /// What was learned with other kernels.
+    void forget_speeds();
 
     static constexpr uint64_t kZoneCBytes = 256 * 1024;
 

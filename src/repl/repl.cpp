@@ -119,8 +119,10 @@ void Repl::finish_turn(Result<TurnStats> result)
     }
     if (m_show_stats) {
         platform().console_style(Style::dim);
-        line("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", stats.tokens, stats.time_ms,
-             stats.tokens_per_second, stats.prefill_tokens, stats.prefill_ms);
+        Text<240> figures("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", stats.tokens,
+                          stats.time_ms, stats.tokens_per_second, stats.prefill_tokens, stats.prefill_ms);
+        put_lookups(figures, stats.lookups);
+        line(figures.view());
         platform().console_style(Style::normal);
     }
 }
