@@ -98,6 +98,7 @@ EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HOST_FLAGS := $(COMMON) -pthread
 # efisim talks to the EFI binary, so it sees the firmware's types as that does.
 EFISIM_FLAGS := $(EFI_INCLUDES) -DGNU_EFI_USE_MS_ABI -fshort-wchar
+test_flags = $(if $(findstring tests/,$(1)),-Itests) $(if $(findstring tests/efisim/,$(1)),$(EFISIM_FLAGS))
 CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests
 
 # Scalar stays scalar: it is what the others are measured and checked against.
@@ -188,8 +189,7 @@ build/efi/%.o: %.S | setup-build
 build/host/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
 	$(call say,CXX )
-	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) \
-	  $(if $(findstring tests/efisim/,$<),$(EFISIM_FLAGS)) -c $< -o $@
+	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(call test_flags,$<) -c $< -o $@
 
 build/host/%.o: %.S | setup-build
 	@mkdir -p $(@D)

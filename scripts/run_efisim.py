@@ -7,7 +7,9 @@
 The models are staged in a folder that stands for the stick and goes afterwards; `--keep FOLDER` names one that stays.
 What follows `--` goes to build/tests/efisim, whose `--help` lists it. Ctrl-A X leaves. Linux on x86-64 only.
 
-From tests and benchmarks: `stage([...], folder)`, `chat_stats(...)`.
+`--beside-host` measures instead: the binary's speed over that of build/host/llmk, in the same chat.
+
+From tests and benchmarks: `stage([...], folder)`, `chat_speeds(...)`, `beside_host(...)`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import contextlib
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import make_image
@@ -28,6 +32,7 @@ from fat_image import MIB, ImageError
 ROOT = Path(__file__).resolve().parent.parent
 EFISIM = ROOT / "build/tests/efisim"
 EFI = ROOT / "build/BOOTX64.EFI"
+HOST = ROOT / "build/host/llmk"
 # Smaller files are copied, so that a volume is a thing of its own; larger ones are linked.
 COPIED_BYTES = 64 * MIB
 # Exit statuses of efisim: power-off, reboot, the user left.
@@ -57,8 +62,9 @@ def command_for(volume: Path, arguments: list[str]) -> list[str]:
     return [str(EFISIM), "--efi", str(EFI), "--volume", str(volume), *arguments]
 
 
-def chat_stats(model: Path, lines: list[str], settings: dict[str, object], processors: int = 1) -> list[float]:
-    """Tokens a second of each turn that the program, started on its own with these lines typed, reports."""
+@contextlib.contextmanager
+def typed_volume(model: Path, lines: list[str], settings: Mapping[str, object]) -> Iterator[Path]:
+    """A volume with this model, on which the program types these lines itself and powers off."""
     with tempfile.TemporaryDirectory(prefix="llmk-") as scratch:
         volume = Path(scratch) / "volume"
         volume.mkdir()
@@ -66,15 +72,56 @@ def chat_stats(model: Path, lines: list[str], settings: dict[str, object], proce
         config = {**settings, "autorun": "autorun.txt"}
         (volume / "llmk.cfg").write_text("".join(f"{k} = {v}\n" for k, v in config.items()), encoding="utf-8")
         stage(["--models", str(model)], volume)
-        command = command_for(volume, ["--processors", str(processors)])
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    return [float(found[2]) for found in STATS.finditer(result.stdout)]
+        yield volume
+
+
+def speeds_of(command: list[str]) -> list[float]:
+    """Tokens a second of each turn, as its `[stats]` line tells them."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    return [float(found[2]) for found in STATS.finditer(done.stdout)]
+
+
+def chat_speeds(model: Path, lines: list[str], settings: Mapping[str, object], processors: int = 1) -> list[float]:
+    """Of a chat in which the program itself types these lines."""
+    with typed_volume(model, lines, settings) as volume:
+        return speeds_of(command_for(volume, ["--processors", str(processors)]))
+
+
+def beside_host(model: Path, kernels: str, threads: int, rounds: int = 5, tokens: int = 200) -> list[float]:
+    """Speed of the binary itself over that of the host build in the same chat, host and binary taking turns (A B A):
+    one ratio a round. Greedy, so that both say the same."""
+    settings = {"kernels": kernels, "threads": threads, "temp": 0, "max_tokens": tokens, "stats": "on"}
+    with typed_volume(model, ["Once upon a time"] * 3, settings) as volume:
+        host = [str(HOST), "repl", "--esp", str(volume), "-t", str(threads)]
+        binary = command_for(volume, ["--processors", str(threads)])
+        before = max(speeds_of(host))
+        ratios: list[float] = []
+        for _ in range(rounds):
+            ours = max(speeds_of(binary))
+            after = max(speeds_of(host))
+            ratios.append(ours / ((before + after) / 2))
+            before = after
+    return ratios
+
+
+def print_ratios(models: list[Path], kernels: str, rounds: int) -> None:
+    for model in models:
+        for threads in (1, 2):
+            ratios = beside_host(model, kernels, threads, rounds)
+            low, high = min(ratios), max(ratios)
+            print(
+                f"{model.name}, {kernels}, {threads} threads: the binary itself runs at "
+                f"{statistics.median(ratios):.3f} of the host build ({low:.3f} to {high:.3f})",
+                flush=True,
+            )
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, nargs="+", help="model files (default: as for `make image`)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="stage in this folder, and leave it there")
+    parser.add_argument("--beside-host", metavar="KERNELS", help="measure with this kernel set: a ratio a thread count")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the measurement (default: %(default)s)")
     parser.add_argument("efisim_arguments", nargs="*", metavar="-- ARGUMENT", help="more arguments for efisim")
     return parser.parse_args(arguments)
 
@@ -82,6 +129,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     chosen = ["--models", *map(str, options.models)] if options.models else ["--default-models"]
+    if options.beside_host:
+        print_ratios(options.models or [ROOT / "models/default.gguf"], options.beside_host, options.rounds)
+        return 0
     # All of a small machine, a part of a large one, as run_qemu.py.
     processors = ["--processors", str(min(4, len(os.sched_getaffinity(0))))]
     with contextlib.ExitStack() as stack:

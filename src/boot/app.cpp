@@ -117,9 +117,8 @@ void App::start()
     }
     m_engine.sentinel().set_strict(m_config.strict_budget.value_or(false));
     say("[CPU] {}", m_engine.cpu().brand);
-    if (m_platform.processor_count() > 0 && !m_platform.processors_note().empty()) {
+    if (m_platform.processor_count() > 0 && m_engine.note_processors()) {
         say("[CPU] {}", m_platform.processors_note());
-        m_engine.note(LogCode::cpu, m_platform.processors_note());
     }
     say("[DJIBLAS] SGEMM kernel: {}", m_engine.kernels().gemm.title);
     say("[ATTN] SIMD path: {}", m_engine.kernels().attention.title);

@@ -20,6 +20,17 @@ Result<void> Engine::start(std::string_view kernels)
     return use_kernels(kernels.empty() ? std::string_view("auto") : kernels);
 }
 
+bool Engine::note_processors()
+{
+    const std::string_view now = m_platform.processors_note();
+    if (m_processors_note.view() == now) {
+        return false;
+    }
+    m_processors_note = now;
+    note(LogCode::cpu, now);
+    return true;
+}
+
 Result<KernelChoice> Engine::measure()
 {
     void* const scratch = TRY(m_platform.pages_alloc(kCalibrationScratchBytes));

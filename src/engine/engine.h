@@ -52,6 +52,8 @@ public:
     uint64_t start_ticks() const { return m_start_ticks; }
 
     void note(LogCode code, std::string_view text) { m_log.add(m_platform.ticks(), code, text); }
+    /// Logs what the platform says of its processors; false when that has not changed since the last time.
+    bool note_processors();
 
 private:
     Result<KernelChoice> measure();
@@ -63,6 +65,7 @@ private:
     Platform& m_platform;
     Zones m_zones;
     RingLog m_log;
+    Text<160> m_processors_note; ///< as it was logged
     Sentinel m_sentinel;
     CpuFeatures m_cpu;
     KernelChoice m_kernels;

@@ -28,8 +28,7 @@ bool Script::next(std::string_view& line)
 }
 
 Repl::Repl(Engine& engine, KeyQueue& keys, LineEditor& editor, Script& script, ModelShelf& shelf)
-    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf),
-      m_processors_note(engine.platform().processors_note())
+    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf)
 {
     reset_settings();
 }
@@ -134,11 +133,8 @@ void Repl::regenerate() { finish_turn(m_engine.chat().regenerate(sink())); }
 /// What the platform says of them changes when one is lost, at work or in the rest at the prompt.
 void Repl::watch_processors()
 {
-    const std::string_view now = platform().processors_note();
-    if (m_processors_note.view() != now) {
-        m_processors_note = now;
-        line("[CPU] {}", now);
-        m_engine.note(LogCode::cpu, now);
+    if (m_engine.note_processors()) {
+        line("[CPU] {}", platform().processors_note());
     }
 }
 

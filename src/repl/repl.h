@@ -96,7 +96,6 @@ private:
     LineEditor& m_editor;
     Script& m_script;
     ModelShelf& m_shelf;
-    Text<160> m_processors_note; ///< as it was shown
     std::optional<ReplExit> m_exit;
     Text<384> m_requested;
     bool m_keeps_conversation = false;

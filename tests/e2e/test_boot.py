@@ -15,7 +15,10 @@ from reference.llama2c_format import Config, file_size_bytes, pack_header
 from reference.spm_ref import synthetic_tokenizer
 from support import ROOT, asset_reference, assets, published_texts
 
-STATS = re.compile(r"\[stats\] tokens=(\d+) time_ms=(\d+) tok_s=\d+\.\d{3} prefill_tokens=(\d+) prefill_ms=(\d+)")
+STATS = re.compile(
+    r"\[stats\] tokens=(\d+) time_ms=(\d+) tok_s=\d+\.\d{3} prefill_tokens=(\d+) prefill_ms=(\d+)"
+    r"(?: drafted=\d+ accepted=\d+)?"
+)
 BOOT_LIMIT_S = 240.0
 
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -56,6 +57,21 @@ std::vector<int> host_processors()
         }
     }
     return numbers;
+}
+
+/// True when two of them are threads of one core: CPUID then answers by where a thread runs.
+bool share_cores(const std::vector<int>& numbers)
+{
+    for (const int number : numbers) {
+        const std::string path =
+            "/sys/devices/system/cpu/cpu" + std::to_string(number) + "/topology/thread_siblings_list";
+        std::ifstream file(path);
+        std::string siblings;
+        if (std::getline(file, siblings) && siblings.find_first_of(",-") != std::string::npos) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void stay_on(pthread_t thread, int number)
@@ -311,8 +327,8 @@ EFI_STATUS Processors::describe(UINTN number, uefi::ProcessorInformation& inform
 void Processors::create(unsigned count)
 {
     const std::vector<int> host = host_processors();
-    // Each on one of its own, as CPUID tells about the processor it runs on. More than there are share them all.
-    const bool pinned = count > 1 && count <= host.size();
+    // Where it matters, each on one of its own; else the system knows better. More than there are share them all.
+    const bool pinned = count > 1 && count <= host.size() && share_cores(host);
     for (unsigned number = 0; number < count; ++number) {
         m_processors.push_back(std::make_unique<Processor>());
         m_processors.back()->number = number;

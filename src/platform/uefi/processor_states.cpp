@@ -11,11 +11,13 @@
 namespace llmk::uefi {
 namespace {
 
+constexpr uint64_t kLookMilliseconds = 20;
+constexpr uint64_t kWaitMilliseconds = 40; // for those that the firmware, or a hypervisor, is late to give back
+
 struct Look {
     std::span<ProcessorState> states;
     uint64_t ticks_per_second;
-    uint64_t look_until; ///< ticks
-    uint64_t wait_until;
+    std::atomic<bool> over{false}; ///< one has looked and waited; who takes a part now took one before, or is late
     std::atomic<size_t> arrived{0};
     std::atomic<size_t> filled{0};
 };
@@ -23,32 +25,31 @@ struct Look {
 void look(void* look_of, size_t)
 {
     auto& all = *static_cast<Look*>(look_of);
-    if (read_tsc() >= all.look_until) {
-        return; // a second part, of one that did not come
+    if (all.over.load()) {
+        return;
     }
     ProcessorState state;
     read_place(state);
     ProcessorMeter meter;
     meter.begin();
     all.arrived.fetch_add(1);
-    while (read_tsc() < all.look_until || (all.arrived.load() < all.states.size() && read_tsc() < all.wait_until)) {
+    const uint64_t millisecond = all.ticks_per_second / 1000;
+    const uint64_t begun = read_tsc();
+    const auto passed = [&](uint64_t milliseconds) { return read_tsc() - begun >= milliseconds * millisecond; };
+    while (!passed(kLookMilliseconds) || (all.arrived.load() < all.states.size() && !passed(kWaitMilliseconds))) {
         __builtin_ia32_pause();
     }
     meter.end(all.ticks_per_second, state);
     all.states[all.filled.fetch_add(1)] = state;
+    all.over.store(true);
 }
 
 } // namespace
 
 size_t Processors::states(std::span<ProcessorState> states, uint64_t ticks_per_second)
 {
-    const uint64_t milliseconds = ticks_per_second / 1000;
     states = states.first(std::min(states.size(), count()));
-    const uint64_t now = read_tsc();
-    Look all = {.states = states,
-                .ticks_per_second = ticks_per_second,
-                .look_until = now + 20 * milliseconds,
-                .wait_until = now + 40 * milliseconds};
+    Look all = {.states = states, .ticks_per_second = ticks_per_second};
     run(look, &all, states.size());
     std::sort(states.begin(), states.begin() + static_cast<ptrdiff_t>(all.filled.load()),
               [](const ProcessorState& a, const ProcessorState& b) {

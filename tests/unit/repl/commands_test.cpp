@@ -124,6 +124,13 @@ TEST(Commands, ReportsTellTheirFacts)
     EXPECT_TRUE(has(desk.enter("/model"), "embedding_length: 16"));
     EXPECT_TRUE(has(desk.enter("/models"), "a list of models"));
     EXPECT_TRUE(has(desk.enter("/cpu"), "sse2"));
+    EXPECT_FALSE(has(desk.enter("/cpu"), "package")) << "the fake's processors tell nothing";
+    desk.platform().states_of_processors = {
+        {.package = 1, .core = 2, .thread = 0},
+        {.package = 1, .core = 3, .thread = 1, .kind = CoreKind::efficient, .clock_mhz = 2400, .celsius = -3}};
+    const std::string cpu = desk.enter("/cpu");
+    EXPECT_TRUE(has(cpu, "  package 1 core 2 thread 0\n")) << cpu;
+    EXPECT_TRUE(has(cpu, "  package 1 core 3 thread 1, efficient core, 2400 MHz, -3 degrees Celsius\n")) << cpu;
     EXPECT_TRUE(has(desk.enter("/kernels"), "(scalar)"));
     EXPECT_TRUE(has(desk.enter("/kernels sse2"), "(sse2)"));
     EXPECT_TRUE(has(desk.enter("/kernels none"), "error: there is no kernel set"));

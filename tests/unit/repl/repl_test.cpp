@@ -48,6 +48,16 @@ TEST(Repl, AnswersAndCloses)
     EXPECT_EQ(desk.platform().screen.invalid_bytes, 0u);
 }
 
+TEST(Repl, SaysAndLogsWhatBecomesOfTheProcessors)
+{
+    TinyRepl desk;
+    EXPECT_FALSE(has(desk.enter("the hat"), "[CPU]"));
+    desk.platform().note_of_processors = "one processor: the others hang";
+    EXPECT_TRUE(has(desk.enter("/version"), "[CPU] one processor: the others hang\n"));
+    EXPECT_FALSE(has(desk.enter("/version"), "[CPU]")) << "once";
+    EXPECT_TRUE(has(desk.enter("/log"), "one processor: the others hang"));
+}
+
 TEST(Repl, KeysAreReadWhenTheScriptIsDone)
 {
     TinyRepl desk;

@@ -147,6 +147,6 @@ def test_the_user_leaves_by_ctrl_a_x(volume: Path) -> None:
 
 
 def test_statistics_for_benchmarks() -> None:
-    speeds = run_efisim.chat_stats(MODEL, [TURN, TURN], {"max_tokens": 8})
+    speeds = run_efisim.chat_speeds(MODEL, [TURN, TURN], {"max_tokens": 8})
     assert len(speeds) == 2
     assert all(speed > 0 for speed in speeds)
