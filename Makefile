@@ -147,7 +147,7 @@ lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 BENCH ?=
 bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="decode --quick", LLAMA2C=PROGRAM)
 	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain \
-	  build/tests/roofline
+	  build/tests/roofline build/tests/efisim
 	$(PY) scripts/bench.py $(BENCH)
 
 .PHONY: peers

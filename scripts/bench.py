@@ -4,7 +4,7 @@
 Nothing here passes or fails: machines are shared and drift. Figures are medians, with the load of the machine beside
 them. docs/PERFORMANCE.md says what each one means.
 
-    make bench                                     # about a quarter of an hour
+    make bench                                     # about twenty minutes; with `make peers`, an hour
     make bench BENCH="decode prefill --quick"      # sections, and options, of one's choice
     make bench LLAMA2C=~/llama2.c/run              # beside llama2.c's run.c as well
     python scripts/bench.py decode --shapes tinyllama --types q4_0 --sets avx2 --threads 1
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import emulated, limits, native, peers, plot, settings
+from benchmarks import limits, lookup, native, peers, plot, settings, shipped
 from benchmarks.limits import Limits
 from benchmarks.results import Results, load
 from benchmarks.settings import DEFAULT, FULL, QUICK, Settings
@@ -31,8 +31,11 @@ Section = Callable[[Settings, Limits, Results], None]
 SECTIONS: dict[str, Section] = {
     "decode": native.decode,
     "prefill": native.prefill,
+    "context": native.context,
     "first": native.first_word,
-    "emulated": emulated.emulated,
+    "lookup": lookup.lookup,
+    "efisim": shipped.efisim,
+    "emulated": shipped.emulated,
     "peers": peers.peers,
 }
 JSON_FILE = settings.FOLDER / "results.json"

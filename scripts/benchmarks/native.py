@@ -91,6 +91,9 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
     note = "Decode behind so many tokens. Limit: read bandwidth / (bytes of the weights + bytes of the cache)."
     columns = [*WHAT, Column("context", "context", "{:d}"), *SPEED]
     table = results.table("context", "Long contexts", note, columns)
+    if not has_context_option():
+        print("  (this llmk has no `bench --context`)", flush=True)
+        return
     for shape, kind in settings.cases():
         if settings.size != FULL and not settings.types and kind not in CONTEXT_TYPES:
             continue
@@ -106,6 +109,11 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
                 limit = limits.decode_tok_s(data["model_bytes"] + data["cache_bytes"], threads)
                 row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "context": depth}
                 table.add(**row, tok_s=speed, limit_tok_s=limit, share=speed / limit)
+
+
+def has_context_option() -> bool:
+    command = [LLMK, "bench", "-m", model("15m", "q8_0"), "--context", "1", "-p", "1", "-n", "1", "-r", "1", "--json"]
+    return b"cache_bytes" in subprocess.run(command, capture_output=True).stdout
 
 
 def first_word(settings: Settings, _limits: Limits, results: Results) -> None:
