@@ -220,6 +220,7 @@ constinit const KernelSet kScalar = {
     .dot_f32 = dot_f32,
     .gemv_f32 = gemv_f32,
     .gemm_f32 = gemm_f32,
+    .gemm_f32_exact = gemm_f32,
     .quantize_q8 = quantize_q8,
     .gemv_q8 = gemv_q8,
     .gemm_q8 = gemm_q8,
