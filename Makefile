@@ -44,7 +44,7 @@ CORE := \
   src/format/vocabularies.cpp \
   src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
   src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
-  src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
+  src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
   src/engine/sampler.cpp src/engine/session.cpp \
@@ -59,17 +59,22 @@ APP := \
   src/boot/menu_view.cpp
 
 KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
-  kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
-  kernels/sse2/sse2.cpp
+  kernels/scalar/half.cpp kernels/scalar/panels.cpp kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/half.cpp \
+  kernels/sse2/panels.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
 KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
-  kernels/avx2/q8.cpp
-KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
+  kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
+KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
+KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
+  kernels/avx512/panels.cpp
+KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
+KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni
+KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
-  unicode.cpp volumes.cpp)
+  memory_functions.cpp probe_mark.cpp processor_self.cpp processor_states.cpp processor_trial.cpp processors.cpp \
+  runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
 EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
@@ -91,17 +96,25 @@ EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -f
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HOST_FLAGS := $(COMMON) -pthread
+# efisim talks to the EFI binary, so it sees the firmware's types as that does.
+EFISIM_FLAGS := $(EFI_INCLUDES) -DGNU_EFI_USE_MS_ABI -fshort-wchar
 CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests
 
 # Scalar stays scalar: it is what the others are measured and checked against.
 ISA_scalar := -O2 -fno-tree-vectorize -fno-tree-slp-vectorize
 ISA_sse2 := -O3 -msse2
-ISA_avx2 := -O3 -mavx2 -mfma
-isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
+ISA_avx2 := -O3 -mavx2 -mfma -mf16c
+ISA_avx_vnni := $(ISA_avx2) -mavxvnni
+# GCC prefers half of a 512-bit vector unless told. Its own intrinsics leave lanes undefined by using what is
+# uninitialized (GCC bug 105593), so that warning is off here.
+ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 \
+  -Wno-uninitialized -Wno-maybe-uninitialized
+ISA_avx512_vnni := $(ISA_avx512) -mavx512vnni
+isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench fuzz parity clean tests
+.PHONY: all help host image run try test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -119,6 +132,9 @@ image: build/llmk.img ## a GPT + FAT32 image with the binary and the models (MOD
 run: build/llmk.img | setup-qemu ## boot the image in QEMU, in this terminal (RUN_FLAGS="--smp 2 ...")
 	$(PY) scripts/run_qemu.py --image build/llmk.img $(RUN_FLAGS)
 
+try: build/BOOTX64.EFI build/tests/efisim | setup-image ## the binary itself as a process, at full speed, in this terminal (TRY_FLAGS="-- --processors 2 ...")
+	@$(PY) scripts/run_efisim.py $(if $(MODELS),--models $(MODELS)) $(TRY_FLAGS)
+
 test: | setup-build setup-test ## every check that needs no special hardware
 	@$(MAKE) --no-print-directory -j2 tests
 	$(PY) scripts/run_tests.py
@@ -126,9 +142,16 @@ test: | setup-build setup-test ## every check that needs no special hardware
 lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 	$(PY) scripts/lint.py
 
-bench: | setup-build setup-bench ## speed, as ratios
-	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain
-	$(PY) scripts/bench.py
+# What scripts/bench.py takes: sections and options, as in BENCH="decode prefill --quick".
+BENCH ?=
+bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="decode --quick", LLAMA2C=PROGRAM)
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain \
+	  build/tests/roofline
+	$(PY) scripts/bench.py $(BENCH)
+
+.PHONY: peers
+peers: | setup-build setup-peers ## llama.cpp for `make bench` to compare with (takes minutes)
+	$(PY) scripts/build_llama_cpp.py
 
 # Seconds for each fuzzer.
 FUZZ_SECONDS ?= 30
@@ -145,7 +168,8 @@ parity: | setup-parity host ## make the fixtures of the architectures anew with 
 clean: ## remove build/
 	rm -rf build
 
-tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk \
+  build/tests/efisim
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -164,7 +188,13 @@ build/efi/%.o: %.S | setup-build
 build/host/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
 	$(call say,CXX )
-	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
+	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) \
+	  $(if $(findstring tests/efisim/,$<),$(EFISIM_FLAGS)) -c $< -o $@
+
+build/host/%.o: %.S | setup-build
+	@mkdir -p $(@D)
+	$(call say,CXX )
+	$(Q)$(CXX) -Isrc -g -MMD -MP -c $< -o $@
 
 build/check/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
@@ -208,7 +238,7 @@ FAKE := $(sort $(wildcard tests/fake/*.cpp))
 # The one file of the UEFI platform that knows no firmware.
 UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE) src/platform/uefi/unicode.cpp
 CHECK := $(sort $(wildcard tests/check/*.cpp))
-BENCH := $(sort $(wildcard tests/bench/*.cpp))
+KERNEL_BENCH := $(sort $(wildcard tests/bench/*.cpp))
 
 build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))
 	@mkdir -p $(@D)
@@ -220,16 +250,31 @@ build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
-build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
+build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(KERNEL_BENCH))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
+
+# The firmware as a process: runs build/BOOTX64.EFI itself.
+EFISIM := $(sort $(wildcard tests/efisim/*.cpp)) src/platform/uefi/worker_entry.S src/platform/uefi/unicode.cpp \
+  src/base/text.cpp src/tokenizer/utf8.cpp
+
+build/tests/efisim: $(call objects,host,$(EFISIM))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -o $@
 
 # What a compiler makes of plain loops: the peer of `make bench`.
 build/tests/plain: tests/bench/peer/plain_llama.cpp
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -std=c++20 -Ofast -mavx2 -mfma $(WARN) $< -o $@
+
+# The limits that `make bench` holds speeds against. Its functions name the instructions they are for.
+build/tests/roofline: tests/bench/roofline/roofline.cpp
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -std=c++20 -O2 -pthread $(WARN) $< -o $@
 
 # Fuzzers: the same sources once more, with clang.
 FUZZERS := $(patsubst tests/fuzz/%.cpp,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.cpp)))

@@ -60,78 +60,58 @@ void strided_dots(float* y, const float* w, size_t w_stride, const float* x, siz
     }
 }
 
-// --- GEMV for several inputs ----------------------------------------------------------------------------------------
+/// Bytes ahead of the loads that gemv_f32 asks memory for.
+constexpr size_t kPrefetchBytes = 4096;
 
-/// rows_dot for 2 rows and kBatch inputs at once: 12 sums, three activations and one weight fill the registers. The
-/// order of operations of each sum is that of rows_dot. Of the weights of the next rows, the lines `line`, `line` +
-/// `lines`, ... are asked for: the other calls for these rows ask for the others.
-constexpr size_t kExactRows = 2;
-constexpr size_t kExactBatch = 3;
-
-struct Strides {
-    size_t y;
-    size_t x;
-};
-
+/// y[b*y_stride] = w . x[b] for kBatch inputs, for a matrix read row by row. Memory sees one stream: a Zen 5's gives 90
+/// to 99 % of what it gives to a plain loop, against 85 % for four rows side by side. The order of operations of a sum
+/// is the same for any kBatch.
 template <size_t kBatch>
-void rows_dots(float* y, const float* w, const float* x, size_t n, const Strides& strides, size_t line, size_t lines)
+void row_dots(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t n)
 {
-    __m256 even[kBatch][kExactRows];
-    __m256 odd[kBatch][kExactRows];
+    constexpr size_t kSums = 4; // hide the latency of the multiply-add
+    constexpr size_t kLineFloats = 16;
+    __m256 sums[kBatch][kSums];
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBatch; b++) {
-        for (size_t r = 0; r < kExactRows; r++) {
-            even[b][r] = odd[b][r] = _mm256_setzero_ps();
+#pragma GCC unroll 4
+        for (size_t i = 0; i < kSums; i++) {
+            sums[b][i] = _mm256_setzero_ps();
         }
     }
     size_t c = 0;
-    for (; c + 2 * kLanes <= n; c += 2 * kLanes) {
-        if (line == 0) {
-            for (size_t r = kExactRows; r < 2 * kExactRows; r++) {
-                prefetch(w, r * n + c);
-            }
-            line = lines;
-        }
-        line--;
-        __m256 activations[kBatch];
+    for (; c + kSums * kLanes <= n; c += kSums * kLanes) {
+        prefetch(w, c + kPrefetchBytes / sizeof(float));
+        prefetch(w, c + kPrefetchBytes / sizeof(float) + kLineFloats);
 #pragma GCC unroll 4
-        for (size_t b = 0; b < kBatch; b++) {
-            activations[b] = _mm256_loadu_ps(x + b * strides.x + c);
-        }
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kExactRows; r++) {
-            const __m256 weights = _mm256_loadu_ps(w + r * n + c);
+        for (size_t i = 0; i < kSums; i++) {
+            const size_t at = c + i * kLanes;
+            const __m256 weights = _mm256_loadu_ps(w + at);
 #pragma GCC unroll 4
             for (size_t b = 0; b < kBatch; b++) {
-                even[b][r] = _mm256_fmadd_ps(weights, activations[b], even[b][r]);
-            }
-        }
-#pragma GCC unroll 4
-        for (size_t b = 0; b < kBatch; b++) {
-            activations[b] = _mm256_loadu_ps(x + b * strides.x + c + kLanes);
-        }
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kExactRows; r++) {
-            const __m256 weights = _mm256_loadu_ps(w + r * n + c + kLanes);
-#pragma GCC unroll 4
-            for (size_t b = 0; b < kBatch; b++) {
-                odd[b][r] = _mm256_fmadd_ps(weights, activations[b], odd[b][r]);
+                sums[b][i] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(x + b * x_stride + at), sums[b][i]);
             }
         }
     }
-    for (; c < n; c += kLanes) {
-        const __m256i mask = lane_mask(n - c < kLanes ? n - c : kLanes);
-        for (size_t r = 0; r < kExactRows; r++) {
-            const __m256 weights = _mm256_maskload_ps(w + r * n + c, mask);
-            for (size_t b = 0; b < kBatch; b++) {
-                const __m256 activations = _mm256_maskload_ps(x + b * strides.x + c, mask);
-                even[b][r] = _mm256_fmadd_ps(weights, activations, even[b][r]);
-            }
+    for (; c + kLanes <= n; c += kLanes) {
+        const __m256 weights = _mm256_loadu_ps(w + c);
+#pragma GCC unroll 4
+        for (size_t b = 0; b < kBatch; b++) {
+            sums[b][0] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(x + b * x_stride + c), sums[b][0]);
         }
     }
+    if (c < n) {
+        const __m256i mask = lane_mask(n - c);
+        const __m256 weights = _mm256_maskload_ps(w + c, mask);
+#pragma GCC unroll 4
+        for (size_t b = 0; b < kBatch; b++) {
+            sums[b][0] = _mm256_fmadd_ps(weights, _mm256_maskload_ps(x + b * x_stride + c, mask), sums[b][0]);
+        }
+    }
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBatch; b++) {
-        for (size_t r = 0; r < kExactRows; r++) {
-            y[b * strides.y + r] = sum_lanes(_mm256_add_ps(even[b][r], odd[b][r]));
-        }
+        const __m256 low = _mm256_add_ps(sums[b][0], sums[b][1]);
+        y[b * y_stride] = sum_lanes(_mm256_add_ps(low, _mm256_add_ps(sums[b][2], sums[b][3])));
     }
 }
 
@@ -257,7 +237,9 @@ float dot_f32(const float* a, const float* b, size_t n)
 
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    strided_dots(y, w, cols, x, rows, cols, 1.0f);
+    for (size_t r = 0; r < rows; r++) {
+        row_dots<1>(y + r, 0, w + r * cols, x, 0, cols);
+    }
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
@@ -288,25 +270,17 @@ void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t 
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                     size_t cols, size_t batch)
 {
-    const Strides strides = {y_stride, x_stride};
-    const size_t calls = (batch + kExactBatch - 1) / kExactBatch;
-    size_t r = 0;
-    for (; r + kExactRows <= rows; r += kExactRows) {
-        const float* const rows_w = w + r * cols;
-        for (size_t call = 0, b = 0; b < batch; call++, b += kExactBatch) {
-            float* const out = y + b * y_stride + r;
-            const float* const in = x + b * x_stride;
-            if (batch - b >= 3) {
-                rows_dots<3>(out, rows_w, in, cols, strides, call, calls);
-            } else if (batch - b == 2) {
-                rows_dots<2>(out, rows_w, in, cols, strides, call, calls);
-            } else {
-                rows_dots<1>(out, rows_w, in, cols, strides, call, calls);
-            }
+    for (size_t r = 0; r < rows; r++) {
+        const float* const row = w + r * cols;
+        size_t b = 0;
+        for (; b + 3 <= batch; b += 3) {
+            row_dots<3>(y + b * y_stride + r, y_stride, row, x + b * x_stride, x_stride, cols);
         }
-    }
-    for (size_t b = 0; r < rows && b < batch; b++) { // at most one row is left
-        rows_dot<1>(y + b * y_stride + r, w + r * cols, cols, x + b * x_stride, cols, 1.0f);
+        if (batch - b == 2) {
+            row_dots<2>(y + b * y_stride + r, y_stride, row, x + b * x_stride, x_stride, cols);
+        } else if (batch - b == 1) {
+            row_dots<1>(y + b * y_stride + r, y_stride, row, x + b * x_stride, x_stride, cols);
+        }
     }
 }
 

@@ -28,7 +28,8 @@ bool Script::next(std::string_view& line)
 }
 
 Repl::Repl(Engine& engine, KeyQueue& keys, LineEditor& editor, Script& script, ModelShelf& shelf)
-    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf)
+    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf),
+      m_processors_note(engine.platform().processors_note())
 {
     reset_settings();
 }
@@ -130,6 +131,17 @@ void Repl::say(std::string_view text) { finish_turn(m_engine.chat().say(text, si
 
 void Repl::regenerate() { finish_turn(m_engine.chat().regenerate(sink())); }
 
+/// What the platform says of them changes when one is lost, at work or in the rest at the prompt.
+void Repl::watch_processors()
+{
+    const std::string_view now = platform().processors_note();
+    if (m_processors_note.view() != now) {
+        m_processors_note = now;
+        line("[CPU] {}", now);
+        m_engine.note(LogCode::cpu, now);
+    }
+}
+
 LineEvent Repl::read(std::string_view& input)
 {
     if (m_script.next(input)) {
@@ -148,6 +160,7 @@ LineEvent Repl::read(std::string_view& input)
 
 void Repl::handle(std::string_view input)
 {
+    watch_processors();
     const auto text = trim(input);
     if (text.empty()) {
         return;
