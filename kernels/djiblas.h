@@ -87,6 +87,12 @@ struct KernelSet {
     void (*gemm_f32)(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                      size_t cols, size_t batch) = nullptr;
 
+    /// The same, but row b of y gets the bits that gemv_f32 gives for row b of x: for small batches that must not
+    /// differ from their rows one by one. Goes with gemv_f32: a set that has one of its own
+    /// and none of this leaves it null, and callers take the rows one by one.
+    void (*gemm_f32_exact)(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
+                           size_t cols, size_t batch) = nullptr;
+
     /// llama2.c's Q8_0: per group of `group` values (n is a multiple), scale = max|x| / 127 and q = x / scale rounded
     /// half away from zero. A group of zeros gets scale 0 and zeros (runq.c's quantize would divide by zero).
     void (*quantize_q8)(int8_t* q, float* scales, const float* x, size_t n, size_t group) = nullptr;
@@ -97,7 +103,8 @@ struct KernelSet {
     void (*gemv_q8)(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales,
                     size_t rows, size_t cols, size_t group) = nullptr;
 
-    /// The same for `batch` rows of x: xq (batch, cols), xs (batch, cols/group), y as in gemm_f32.
+    /// The same for `batch` rows of x: xq (batch, cols), xs (batch, cols/group), y as in gemm_f32. Row b of y gets the
+    /// bits that gemv_q8 gives for row b of x.
     void (*gemm_q8)(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
                     const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch) = nullptr;
 

@@ -247,6 +247,7 @@ constinit const KernelSet kAvx2 = {
     .gemv_f16 = avx2::gemv_f16,
     .gemv_bf16 = avx2::gemv_bf16,
     .gemm_f32 = avx2::gemm_f32,
+    .gemm_f32_exact = avx2::gemm_f32_exact,
     .quantize_q8 = avx2::quantize_q8,
     .gemv_q8 = avx2::gemv_q8,
     .gemm_q8 = avx2::gemm_q8,

@@ -236,6 +236,7 @@ constinit const KernelSet kScalar = {
     .gemv_f16 = scalar::gemv_f16,
     .gemv_bf16 = scalar::gemv_bf16,
     .gemm_f32 = gemm_f32,
+    .gemm_f32_exact = gemm_f32,
     .quantize_q8 = quantize_q8,
     .gemv_q8 = gemv_q8,
     .gemm_q8 = gemm_q8,

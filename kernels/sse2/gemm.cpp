@@ -245,6 +245,25 @@ void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t 
     }
 }
 
+void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
+                    size_t cols, size_t batch)
+{
+    // A tile over all columns sums in the order of rows_dot<4>: one vector behind the other, then the lanes.
+    const Block block = {y_stride, cols, x_stride, cols, false};
+    static_assert(kTileRows == kGemvRows);
+    size_t r = 0;
+    for (; r + kTileRows <= rows; r += kTileRows) {
+        const float* const row_w = w + r * cols;
+        const float* const next_w = r + 2 * kTileRows <= rows ? row_w + kTileRows * cols : nullptr;
+        row_of_tiles<kTileRows>(y + r, row_w, next_w, x, batch, block);
+    }
+    for (; r < rows; r++) {
+        for (size_t b = 0; b < batch; b++) {
+            rows_dot<1>(y + b * y_stride + r, w + r * cols, cols, x + b * x_stride, cols, 1.0f);
+        }
+    }
+}
+
 void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
                       float divisor)
 {

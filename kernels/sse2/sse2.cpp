@@ -243,6 +243,7 @@ constinit const KernelSet kSse2 = {
     .gemv_f16 = sse2::gemv_f16,
     .gemv_bf16 = sse2::gemv_bf16,
     .gemm_f32 = sse2::gemm_f32,
+    .gemm_f32_exact = sse2::gemm_f32_exact,
     .quantize_q8 = sse2::quantize_q8,
     .gemv_q8 = sse2::gemv_q8,
     .gemm_q8 = sse2::gemm_q8,

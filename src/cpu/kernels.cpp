@@ -41,6 +41,9 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
     KernelSet set = *kSets[index];
     for (size_t i = index + 1; i < std::size(kSets); i++) {
         if (is_usable(*kSets[i], cpu)) {
+            if (set.gemv_f32 == nullptr) { // it sums in the order of its set's gemv_f32
+                set.gemm_f32_exact = kSets[i]->gemm_f32_exact;
+            }
             fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
                          &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
                          &KernelSet::gemm_q8, &KernelSet::attention_scores, &KernelSet::attention_sum,

@@ -32,9 +32,10 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
     const float* w = weight.f32() + first * weight.cols;
     if (input.batch == 1) {
         kernels.gemv_f32(y + first, w, input.f32, count, weight.cols);
-    } else {
-        kernels.gemm_f32(y + first, y_stride, w, input.f32, input.cols, count, weight.cols, input.batch);
+        return;
     }
+    const auto gemm = input.order == SumOrder::as_single ? kernels.gemm_f32_exact : kernels.gemm_f32;
+    gemm(y + first, y_stride, w, input.f32, input.cols, count, weight.cols, input.batch);
 }
 
 void rows_q8(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
@@ -249,6 +250,12 @@ constexpr bool in_order()
 }
 static_assert(in_order());
 
+/// Whether products of a batch can have the bits of those of its rows.
+bool sums_as_single(const KernelSet& kernels, TensorType type)
+{
+    return type == TensorType::q8_group || (type == TensorType::f32 && kernels.gemm_f32_exact != nullptr);
+}
+
 /// Row `b` of an input, by itself.
 Activation row_of(const Activation& input, size_t b, uint64_t group)
 {
@@ -309,10 +316,11 @@ void Ops::matmul(float* y, size_t y_stride, const Tensor& weight, const Activati
     parallel(parts, [&](size_t part) {
         const size_t first = blocks * part / parts * kRowBlock;
         const size_t end = std::min<size_t>(blocks * (part + 1) / parts * kRowBlock, weight.rows);
-        if (input.order == SumOrder::fastest || input.batch == 1) {
-            if (end > first) {
-                rows(kernels(), y, y_stride, weight, input, first, end - first);
-            }
+        if (end <= first) {
+            return;
+        }
+        if (input.order == SumOrder::fastest || input.batch == 1 || sums_as_single(kernels(), weight.type)) {
+            rows(kernels(), y, y_stride, weight, input, first, end - first);
             return;
         }
         size_t row = first;

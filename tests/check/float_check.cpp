@@ -99,6 +99,37 @@ TEST_P(FloatCheck, GemmOfAllRemainders)
     }
 }
 
+/// To the bit: what is accepted of a guess must be what would have been said without it.
+TEST_P(FloatCheck, AnExactGemmHasTheBitsOfGemv)
+{
+    if (set().gemm_f32_exact == nullptr) {
+        GTEST_SKIP() << "this set takes the rows one by one";
+    }
+    for (size_t rows = 0; rows <= kMaxRows; rows++) {
+        for (size_t batch = 1; batch <= kMaxBatchTested + 1; batch++) {
+            for (const size_t cols : {0, 1, 7, 8, 15, 16, 17, 31, 32, 40, 63, 64, 65, 100, 515, 1030}) {
+                const size_t offset = (rows + batch) % 4;
+                const size_t x_stride = cols + batch % 3;
+                const size_t y_stride = rows + batch % 2;
+                const Input<float> w = input(rows * cols, offset);
+                const Input<float> x = input(batch * x_stride, 3 - offset);
+                Output<float> got(batch * y_stride, offset);
+                set().gemm_f32_exact(got.data(), y_stride, w.data(), x.data(), x_stride, rows, cols, batch);
+                ASSERT_TRUE(got.intact());
+                for (size_t b = 0; b < batch; b++) {
+                    std::vector<float> want(rows);
+                    set().gemv_f32(want.data(), w.data(), x.data() + b * x_stride, rows, cols);
+                    for (size_t r = 0; r < rows; r++) {
+                        ASSERT_EQ(__builtin_bit_cast(uint32_t, got[b * y_stride + r]),
+                                  __builtin_bit_cast(uint32_t, want[r]))
+                            << "row " << r << " batch " << b << " of " << rows << "x" << cols << "x" << batch;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Several blocks of columns and of batch, with remainders, and the widest batch.
 TEST_P(FloatCheck, GemmAcrossBlocks)
 {
