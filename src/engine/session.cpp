@@ -128,6 +128,27 @@ Result<void> Session::run_all_logits(std::span<const Token> tokens, float* rows)
     return success();
 }
 
+uint64_t Session::cache_bytes(size_t positions) const
+{
+    return KvCache::bytes(m_model.desc, positions).value(); // less than the context's, which were planned
+}
+
+Result<void> Session::pretend(size_t length, Token token)
+{
+    rewind(0);
+    if (length > context()) {
+        return fail(Status::invalid_argument, "{} positions do not fit the context of {}", length, context());
+    }
+    const size_t real = std::min(m_workspace.batch, length);
+    std::fill(m_tokens, m_tokens + length, token);
+    TRY(prefill({m_tokens, real}, {}));
+    for (size_t at = real; at < length; at += real) {
+        m_cache.copy(0, at, std::min(real, length - at));
+    }
+    m_length = length;
+    return success();
+}
+
 void Session::rewind(size_t length)
 {
     if (length < m_length) {

@@ -40,6 +40,8 @@ struct KvCache {
 
     float* key(size_t layer) const { return keys + layer * context * kv_dim; }
     float* value(size_t layer) const { return values + layer * context * kv_dim; }
+    /// Positions [from, from + count) are written over those at `to`, in all layers.
+    void copy(size_t from, size_t to, size_t count) const;
     static CheckedSize bytes(const ModelDesc& desc, uint64_t context);
 };
 

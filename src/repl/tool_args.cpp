@@ -82,6 +82,8 @@ constexpr Flag kFlags[] = {
     {"--template", kRender, "NAME", "the chat template, instead of the file's", set_text<&ToolArgs::chat_template>},
     {"--system", kRender, "TEXT", "the system prompt, instead of the conversation's", set_text<&ToolArgs::system>},
     {"-p", kBench, "N", "tokens of prefill (default 128)", set_text<&ToolArgs::prompt>},
+    {"--context", kBench, "N", "positions that are in use before prefill and decode (default 0)",
+     set_number<&ToolArgs::depth>},
     {"-n", kGenerate, "N", "steps, prompt included (default 256, 0 is the context)", set_number<&ToolArgs::count>},
     {"-n", kBench, "N", "tokens of decode (default 64)", set_number<&ToolArgs::count>},
     {"--temp", kGenerate, "T", "temperature (default 1.0, 0 is greedy)", set_real<&SamplerSettings::temperature>},

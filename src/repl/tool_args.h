@@ -19,6 +19,7 @@ struct ToolArgs {
     uint64_t context = 0;                   ///< --ctx
     uint64_t threads = 1;                   ///< -t
     uint64_t runs = 5;                      ///< -r
+    uint64_t depth = 0;                     ///< --context of bench
     std::optional<uint64_t> seed;           ///< --seed
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
     bool ids = false;                       ///< --ids of generate

@@ -57,6 +57,23 @@ TEST(Session, RewindForgets)
     EXPECT_EQ(session.length(), 21u) << "never forward";
 }
 
+TEST(Session, PretendedContextIsCopiesOfOneBatch)
+{
+    TinyShape shape;
+    shape.context = 400;
+    TinyEngine tiny(shape);
+    Session& session = tiny.session();
+    ASSERT_TRUE(session.pretend(300, 9).ok());
+    EXPECT_EQ(tiny.tokens(), std::vector<Token>(300, 9));
+    ASSERT_TRUE(session.decode(5).ok());
+    for (const float logit : tiny.logits()) {
+        ASSERT_TRUE(std::isfinite(logit));
+    }
+    EXPECT_EQ(session.pretend(401, 9).error().status, Status::invalid_argument);
+    ASSERT_TRUE(session.pretend(0, 9).ok());
+    EXPECT_EQ(session.length(), 0u);
+}
+
 TEST(Session, InterruptedBetweenBatches)
 {
     TinyShape shape;
