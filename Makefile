@@ -42,8 +42,8 @@ CORE := \
   src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
   src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
   src/format/vocabularies.cpp \
-  src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
-  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
+  src/model/archs.cpp src/model/attention.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
+  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/kv_cache.cpp src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
@@ -57,11 +57,11 @@ APP := \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 
-KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
-  kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
+KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/attention.cpp kernels/scalar/dequantize.cpp \
+  kernels/scalar/elementary.cpp kernels/scalar/pack.cpp kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/attention.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
   kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
   kernels/avx2/q8.cpp
 KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
 
@@ -95,7 +95,7 @@ CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize
 # Scalar stays scalar: it is what the others are measured and checked against.
 ISA_scalar := -O2 -fno-tree-vectorize -fno-tree-slp-vectorize
 ISA_sse2 := -O3 -msse2
-ISA_avx2 := -O3 -mavx2 -mfma
+ISA_avx2 := -O3 -mavx2 -mfma -mf16c
 isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------

@@ -75,6 +75,11 @@ constexpr Flag kFlags[] = {
     {"--kernels", kAll, "NAME", "scalar, sse2, avx2 or auto", set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},
+    {"--kv", kGenerate | kLogits | kInfo | kBench, "TYPE", "how the KV cache is packed: f16 (default), f32 or q8_0",
+     [](ToolArgs& args, std::string_view value) {
+         args.kv_type = parse_kv_type(value);
+         return args.kv_type.has_value();
+     }},
     {"-t", kGenerate | kLogits | kBench, "THREADS", "processors to use (the host tool only)",
      set_number<&ToolArgs::threads>},
     {"-p", kGenerate | kTokens, "TEXT", "the prompt", set_text<&ToolArgs::prompt>},
