@@ -42,11 +42,13 @@ CORE := \
   src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
   src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
   src/format/vocabularies.cpp \
-  src/model/archs.cpp src/model/attention.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
-  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/kv_cache.cpp src/model/llama.cpp src/model/loader.cpp \
-  src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
+  src/model/archs.cpp src/model/attention.cpp src/model/decoder.cpp src/model/decoder_check.cpp \
+  src/model/decoder_forward.cpp src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/kv_cache.cpp \
+  src/model/llama.cpp src/model/loader.cpp \
+  src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weights.cpp \
-  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
+  src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
 APP := \
@@ -58,17 +60,24 @@ APP := \
   src/boot/menu_view.cpp
 
 KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/attention.cpp kernels/scalar/dequantize.cpp \
-  kernels/scalar/elementary.cpp kernels/scalar/pack.cpp kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/attention.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
-  kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
-  kernels/avx2/q8.cpp
-KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
+  kernels/scalar/elementary.cpp kernels/scalar/half.cpp kernels/scalar/pack.cpp kernels/scalar/panels.cpp kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/attention.cpp \
+  kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/half.cpp \
+  kernels/sse2/panels.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp \
+  kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+  kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
+KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
+KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
+  kernels/avx512/panels.cpp
+KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
+KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni
+KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
-  memory_functions.cpp processors.cpp runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp \
-  unicode.cpp volumes.cpp)
+  memory_functions.cpp probe_mark.cpp processor_self.cpp processor_states.cpp processor_trial.cpp processors.cpp \
+  runtime.cpp sbat.cpp stack.cpp throw_stubs.cpp uefi_platform.cpp unicode.cpp volumes.cpp)
 EFI_ASM := src/platform/uefi/crt0.S src/platform/uefi/worker_entry.S
 
 HOST_ONLY := \
@@ -90,17 +99,25 @@ EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -f
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 HOST_FLAGS := $(COMMON) -pthread
+# efisim talks to the EFI binary, so it sees the firmware's types as that does.
+EFISIM_FLAGS := $(EFI_INCLUDES) -DGNU_EFI_USE_MS_ABI -fshort-wchar
 CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Itests
 
 # Scalar stays scalar: it is what the others are measured and checked against.
 ISA_scalar := -O2 -fno-tree-vectorize -fno-tree-slp-vectorize
 ISA_sse2 := -O3 -msse2
 ISA_avx2 := -O3 -mavx2 -mfma -mf16c
-isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
+ISA_avx_vnni := $(ISA_avx2) -mavxvnni
+# GCC prefers half of a 512-bit vector unless told. Its own intrinsics leave lanes undefined by using what is
+# uninitialized (GCC bug 105593), so that warning is off here.
+ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 \
+  -Wno-uninitialized -Wno-maybe-uninitialized
+ISA_avx512_vnni := $(ISA_avx512) -mavx512vnni
+isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all help host image run test lint bench fuzz parity clean tests
+.PHONY: all help host image run try test lint bench fuzz parity clean tests
 
 all: build/BOOTX64.EFI ## the EFI binary
 
@@ -117,6 +134,9 @@ image: build/llmk.img ## a GPT + FAT32 image with the binary and the models (MOD
 
 run: build/llmk.img | setup-qemu ## boot the image in QEMU, in this terminal (RUN_FLAGS="--smp 2 ...")
 	$(PY) scripts/run_qemu.py --image build/llmk.img $(RUN_FLAGS)
+
+try: build/BOOTX64.EFI build/tests/efisim | setup-image ## the binary itself as a process, at full speed, in this terminal (TRY_FLAGS="-- --processors 2 ...")
+	@$(PY) scripts/run_efisim.py $(if $(MODELS),--models $(MODELS)) $(TRY_FLAGS)
 
 test: | setup-build setup-test ## every check that needs no special hardware
 	@$(MAKE) --no-print-directory -j2 tests
@@ -144,7 +164,8 @@ parity: | setup-parity host ## make the fixtures of the architectures anew with 
 clean: ## remove build/
 	rm -rf build
 
-tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk \
+  build/tests/efisim
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -163,7 +184,13 @@ build/efi/%.o: %.S | setup-build
 build/host/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
 	$(call say,CXX )
-	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) -c $< -o $@
+	$(Q)$(CXX) $(HOST_FLAGS) $(call isa_flags,$<) $(if $(findstring tests/,$<),-Itests) \
+	  $(if $(findstring tests/efisim/,$<),$(EFISIM_FLAGS)) -c $< -o $@
+
+build/host/%.o: %.S | setup-build
+	@mkdir -p $(@D)
+	$(call say,CXX )
+	$(Q)$(CXX) -Isrc -g -MMD -MP -c $< -o $@
 
 build/check/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)
@@ -223,6 +250,15 @@ build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
+
+# The firmware as a process: runs build/BOOTX64.EFI itself.
+EFISIM := $(sort $(wildcard tests/efisim/*.cpp)) src/platform/uefi/worker_entry.S src/platform/uefi/unicode.cpp \
+  src/base/text.cpp src/tokenizer/utf8.cpp
+
+build/tests/efisim: $(call objects,host,$(EFISIM))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread $^ -o $@
 
 # What a compiler makes of plain loops: the peer of `make bench`.
 build/tests/plain: tests/bench/peer/plain_llama.cpp

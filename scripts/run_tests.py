@@ -3,8 +3,9 @@
 """Runs every suite that is built and ends with one line: `N passed, N failed` (and `, N skipped` when some were).
 
 The suites, in this order: lint (each check counts as one), the GoogleTest programs unit and check, then pytest on
-tests/golden, tests/tool and tests/e2e. A program that crashes, is missing or runs nothing is a failure. `make test`
-builds what is needed first. Exit status: 0 only if something ran and nothing failed.
+tests/golden, tests/tool, efisim (tests/efisim, and tests/e2e in it) and tests/e2e in QEMU. A program that crashes, is
+missing or runs nothing is a failure. `make test` builds what is needed first. Exit status: 0 only if something ran and
+nothing failed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,13 +124,16 @@ def count_junit(text: str) -> Counts:
     return counts
 
 
-def run_pytest(name: str) -> Counts:
-    folder = ROOT / "tests" / name
-    if not folder.is_dir():
-        say(f"{folder.relative_to(ROOT)} is not there")
-        return Counts(failed=1)
+def run_pytest(name: str, folders: Sequence[str] = (), options: Sequence[str] = ()) -> Counts:
+    """The tests of tests/NAME, or of these folders of tests/."""
+    paths = [ROOT / "tests" / folder for folder in folders or (name,)]
+    for folder in paths:
+        if not folder.is_dir():
+            say(f"{folder.relative_to(ROOT)} is not there")
+            return Counts(failed=1)
     report = result_file(f"{name}.xml")
-    command = [sys.executable, "-m", "pytest", str(folder), f"--junitxml={report}", "-o", "junit_family=xunit2"]
+    command = [sys.executable, "-m", "pytest", *map(str, paths), *options]
+    command += [f"--junitxml={report}", "-o", "junit_family=xunit2"]
     returncode = subprocess.run(command, cwd=ROOT, env=environment()).returncode
     try:
         counts = count_junit(report.read_text(encoding="utf-8"))
@@ -157,6 +161,7 @@ SUITES: dict[str, Callable[[], Counts]] = {
     "check": lambda: run_gtest("check"),
     "golden": lambda: run_pytest("golden"),
     "tool": lambda: run_pytest("tool"),
+    "efisim": lambda: run_pytest("efisim", ("efisim", "e2e"), ("--guest", "efisim")),
     "e2e": lambda: run_pytest("e2e"),
 }
 

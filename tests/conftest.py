@@ -8,9 +8,31 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import KERNELS, Tool, assets, built
+from support import KERNEL_FLAGS, KERNELS, Tool, assets, built
 
 TIMEOUT_S = 300
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--guest",
+        choices=("qemu", "efisim"),
+        default="qemu",
+        help="what tests/e2e boots the binary in: QEMU with firmware, or a process of this machine",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ["LLMK_GUEST"] = str(config.getoption("--guest"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only firmware can show is no test of the other kind."""
+    if config.getoption("--guest") == "qemu":
+        return
+    dropped = [item for item in items if item.get_closest_marker("firmware") is not None]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
 
 
 # What the sanitizers end a program with, so that a finding cannot look like a refusal, which is 1.
@@ -49,7 +71,7 @@ def cpu_kernels() -> list[str]:
         if line.startswith("flags"):
             flags = set(line.split())
             break
-    return [name for name in KERNELS if name != "avx2" or {"avx2", "fma"} <= flags]
+    return [name for name, needed in KERNEL_FLAGS.items() if needed <= flags]
 
 
 @pytest.fixture(params=KERNELS)

@@ -66,6 +66,19 @@ struct WallClock {
     uint8_t month, day, hour, minute, second;
 };
 
+/// Kinds of cores, where a processor has more than one.
+enum class CoreKind : uint8_t { unknown, fast, efficient };
+
+/// What a processor tells about itself.
+struct ProcessorState {
+    static constexpr int32_t kNoTemperature = INT32_MIN;
+
+    uint32_t package = 0, core = 0, thread = 0; ///< as the APIC id counts them: numbers may be left out
+    CoreKind kind = CoreKind::unknown;
+    uint32_t clock_mhz = 0; ///< of the last milliseconds, at work; 0: it does not tell
+    int32_t celsius = kNoTemperature;
+};
+
 enum class ResetKind : uint8_t { shutdown, reboot };
 
 /// One part of a parallel job: `part` is 0 .. parts-1, each done exactly once, on any processor, in any order.
@@ -133,6 +146,9 @@ public:
     virtual size_t processor_count() = 0;
     /// One line on how many there are, or why there is only one; valid until the next call of use_processors.
     virtual std::string_view processors_note() = 0;
+    /// Looks at each processor in use, for some milliseconds; returns how many of `states` were filled in: fewer than
+    /// are in use, or none, where they do not tell.
+    virtual size_t processor_states(std::span<ProcessorState> states) = 0;
     /// Runs all parts and returns when the last is done. No part may call the platform or allocate.
     virtual void parallel(ParallelFunction function, void* context, size_t parts) = 0;
 

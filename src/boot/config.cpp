@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "boot/config.h"
 
+#include "engine/lookup.h"
 #include "mem/file_bytes.h"
 #include "tokenizer/utf8.h"
 
@@ -83,6 +84,8 @@ constexpr ConfigKey kKeys[] = {
      set_repeat},
     {"max_tokens", ConfigKind::count, 1, 10'000'000, "the longest answer", set_count<&Config::max_tokens>},
     {"seed", ConfigKind::count, 0, kAnyCount, "the same seed gives the same answers", set_count<&Config::seed>},
+    {"lookup", ConfigKind::flag_or_count, 0, Lookup::kMostDrafted,
+     "tokens that are guessed from what was said before; changes speed only", set_count<&Config::lookup>},
     {"stop", ConfigKind::text, 0, 64, "an answer ends before this text; up to 4 lines", add_stop},
     {"stats", ConfigKind::flag, 0, 0, "a line of figures after each answer", set_flag<&Config::stats>},
     {"default", ConfigKind::text, 0, 256, "the model that the menu starts", set_text<&Config::default_model>},
@@ -140,7 +143,7 @@ bool in_range(const ConfigKey& key, double number) { return number >= key.least 
 
 Complaint out_of_range(const ConfigKey& key, std::string_view value)
 {
-    const bool real = key.kind != ConfigKind::count;
+    const bool real = key.kind == ConfigKind::real || key.kind == ConfigKind::real_and_count;
     if (real) {
         return Complaint("{} is {}, allowed is {:.1} to {:.1}", key.name, value, key.least, key.most);
     }
@@ -156,7 +159,7 @@ Complaint parse_number(const ConfigKey& key, std::string_view value, ConfigValue
     if (!rest.empty() || (!second.empty() && !two_allowed)) {
         return Complaint("{} takes one number, not \"{:.40}\"", key.name, value);
     }
-    if (key.kind == ConfigKind::count) {
+    if (key.kind == ConfigKind::count || key.kind == ConfigKind::flag_or_count) {
         const auto count = parse_u64(first);
         if (!count) {
             return Complaint("{} is \"{:.40}\", expected a whole number", key.name, first);
@@ -202,6 +205,19 @@ Complaint parse_flag(const ConfigKey& key, std::string_view value, ConfigValue& 
     return Complaint("{} is \"{:.40}\", expected on or off", key.name, value);
 }
 
+/// A number, or a word for the least or the most of them.
+Complaint parse_flag_or_count(const ConfigKey& key, std::string_view value, ConfigValue& result)
+{
+    if (parse_u64(value)) {
+        return parse_number(key, value, result);
+    }
+    const auto complaint = parse_flag(key, value, result);
+    result.count = result.flag ? static_cast<uint64_t>(key.most) : 0;
+    return complaint.view().empty()
+               ? Complaint()
+               : Complaint("{} is \"{:.40}\", expected on, off or a whole number", key.name, value);
+}
+
 /// `value` starts with a quote. What it stands for goes to `out`.
 Complaint parse_quoted(const ConfigKey& key, std::string_view value, TextWriter& out)
 {
@@ -237,9 +253,13 @@ Complaint parse_value(const ConfigKey& key, std::string_view value, TextWriter& 
     case ConfigKind::count:
     case ConfigKind::real_and_count:
     case ConfigKind::flag:
+    case ConfigKind::flag_or_count:
         value = without_comment(value);
         if (value.empty()) {
             return Complaint("{} has no value", key.name);
+        }
+        if (key.kind == ConfigKind::flag_or_count) {
+            return parse_flag_or_count(key, value, result);
         }
         return key.kind == ConfigKind::flag ? parse_flag(key, value, result) : parse_number(key, value, result);
     case ConfigKind::word:

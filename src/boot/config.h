@@ -36,6 +36,7 @@ struct Config {
     std::optional<uint64_t> repeat_window; ///< second number of `repeat`, in tokens
     std::optional<uint64_t> max_tokens;
     std::optional<uint64_t> seed;
+    std::optional<uint64_t> lookup;
     Text<64> stops[kMaxStops];
     size_t stop_count = 0;
     std::optional<bool> stats;
@@ -66,6 +67,7 @@ struct ConfigReport {
 enum class ConfigKind : uint8_t {
     real,
     count,
+    flag_or_count,  ///< off is 0, on is the most
     real_and_count, ///< the count may be left out
     flag,           ///< on/off, yes/no, true/false, 1/0
     word,           ///< no blanks inside

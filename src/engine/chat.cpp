@@ -243,7 +243,8 @@ Result<void> Chat::generate(const TurnSink& sink, TurnStats& stats)
             stats.end = TurnEnd::context_full;
             break;
         }
-        TRY(m_session.decode(token));
+        const uint64_t wanted = stopped ? 0 : settings.max_tokens - stats.tokens;
+        TRY(m_session.decode_ahead(token, std::min<uint64_t>(settings.lookup, wanted)));
         put_notice(sink, m_session.take_notice());
         previous = token;
         if (stopped) {
@@ -277,6 +278,7 @@ Result<TurnStats> Chat::answer(const Turn& turn, size_t undo_to, std::span<const
     m_undo_to = undo_to;
     inject_before_prefill();
 
+    const Session::LookupCount before = m_session.lookups();
     const uint64_t started = m_platform.ticks();
     auto result = m_session.prefill(prompt, sink.interrupt());
     const uint64_t prefilled = m_platform.ticks();
@@ -304,6 +306,7 @@ Result<TurnStats> Chat::answer(const Turn& turn, size_t undo_to, std::span<const
     m_turns[m_turn_count++] = m_current;
     stats.prefill_tokens = prompt.size();
     stats.prefill_ms = to_ms(prefilled - started, ticks_per_second);
+    stats.lookups = m_session.lookups().since(before);
     stats.time_ms = to_ms(ended - prefilled, ticks_per_second);
     const double seconds = static_cast<double>(ended - prefilled) / static_cast<double>(ticks_per_second);
     stats.tokens_per_second = seconds > 0.0 ? static_cast<double>(stats.tokens) / seconds : 0.0;

@@ -42,6 +42,7 @@ struct TurnStats {
     double tokens_per_second = 0.0;
     uint64_t prefill_tokens = 0;
     uint64_t prefill_ms = 0;
+    Session::LookupCount lookups;
     TurnEnd end = TurnEnd::end_token;
 };
 
@@ -54,6 +55,7 @@ constexpr uint32_t default_max_tokens(ModelKind kind) { return kind == ModelKind
 struct ChatSettings {
     SamplerSettings sampler;
     uint32_t max_tokens = 160;
+    uint32_t lookup = Lookup::kMostDrafted; ///< tokens that a pass may guess and run ahead; 0 is off
     static constexpr size_t kMaxStops = 4;
     Text<64> stops[kMaxStops]; ///< empty ones are off
 };

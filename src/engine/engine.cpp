@@ -28,10 +28,18 @@ Result<KernelChoice> Engine::measure()
     return choice;
 }
 
+void Engine::forget_speeds()
+{
+    m_sentinel.reset_budgets();
+    if (m_session) {
+        m_session->reset_lookup();
+    }
+}
+
 Result<void> Engine::use_kernels(std::string_view name)
 {
     m_kernels = TRY(name == "auto" ? measure() : force_kernels(name, m_cpu));
-    m_sentinel.reset_budgets();
+    forget_speeds();
     note(LogCode::kernels, Text<101>("SGEMM {}, attention {}", m_kernels.gemm.title, m_kernels.attention.title));
     return success();
 }
@@ -39,7 +47,7 @@ Result<void> Engine::use_kernels(std::string_view name)
 Result<void> Engine::use_attention(std::string_view name)
 {
     m_kernels.attention = name == "auto" ? TRY(measure()).attention : TRY(complete_kernel_set(name, m_cpu));
-    m_sentinel.reset_budgets();
+    forget_speeds();
     note(LogCode::kernels, Text<101>("attention {}", m_kernels.attention.title));
     return success();
 }

@@ -62,6 +62,8 @@ private:
     Result<KernelChoice> measure();
     Result<void> reopen(uint64_t context, KvType type);
     void note_kv_type();
+    /// What was learned with other kernels.
+    void forget_speeds();
 
     static constexpr uint64_t kZoneCBytes = 256 * 1024;
 

@@ -31,7 +31,8 @@ Result<void> Session::open(const MemoryPlan& plan)
         return result;
     }
     m_plan = plan;
-    m_length = 0;
+    m_length = m_guessed = m_row = 0;
+    m_lookup.reset();
     return success();
 }
 
@@ -43,7 +44,7 @@ void Session::close()
     m_cache = {};
     m_workspace = {};
     m_tokens = nullptr;
-    m_length = 0;
+    m_length = m_guessed = m_row = 0;
 }
 
 Result<void> Session::check_tokens(std::span<const Token> tokens) const
@@ -66,7 +67,15 @@ void Session::run(std::span<const Token> tokens, LogitsWanted wanted, float* log
     m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, tokens, m_length, wanted, logits);
     std::copy(tokens.begin(), tokens.end(), m_tokens + m_length);
     m_length += tokens.size();
-    if (m_poison && wanted != LogitsWanted::none) {
+    m_guessed = m_row = 0;
+    if (wanted != LogitsWanted::none) {
+        spoil(logits);
+    }
+}
+
+void Session::spoil(float* logits)
+{
+    if (m_poison) {
         m_poison = false;
         logits[0] = std::bit_cast<float>(0x7fc00000u);
     }
@@ -76,7 +85,8 @@ Result<void> Session::check_trips(Phase phase, uint64_t cycles, uint64_t tokens,
 {
     Trip trip = m_sentinel.check_finite(phase, logits);
     if (!trip.tripped()) {
-        trip = m_sentinel.account(phase, cycles, tokens, m_notice);
+        const bool batched = phase == Phase::decode && tokens != 1;
+        trip = m_sentinel.account(phase, cycles, tokens, m_notice, batched ? Sample::unusual : Sample::usual);
     }
     return trip.tripped() ? Result<void>(fail(Status::tripped, "{}", trip.what)) : success();
 }
@@ -118,6 +128,48 @@ Result<void> Session::decode(Token token)
     return checked;
 }
 
+Result<void> Session::decode_ahead(Token token, size_t most)
+{
+    TRY(check_tokens({&token, 1}));
+    const bool guessed = m_guessed > 0 && m_tokens[m_length] == token;
+    m_tokens[m_length] = token;
+    m_lookup.follow({m_tokens, m_length + 1});
+    if (!guessed) {
+        return run_ahead(token, most);
+    }
+    --m_guessed;
+    ++m_row;
+    ++m_length;
+    ++m_lookups.accepted;
+    spoil(logits_row(m_row));
+    auto checked = check_trips(Phase::decode, 0, 0, logits());
+    if (!checked.ok()) {
+        rewind(m_length - 1);
+    }
+    return checked;
+}
+
+Result<void> Session::run_ahead(Token token, size_t most)
+{
+    Token tokens[kLogitRows] = {token};
+    const size_t room = std::min({context() - m_length, m_workspace.logit_rows, kLogitRows}) - 1;
+    const size_t drafted = m_lookup.draft({m_tokens, m_length + 1}, std::span(tokens).subspan(1, std::min(most, room)));
+    const uint64_t started = m_platform.ticks();
+    m_workspace.order = drafted == 0 ? SumOrder::fastest : SumOrder::as_single;
+    run({tokens, drafted + 1}, LogitsWanted::all, m_workspace.logits);
+    m_workspace.order = SumOrder::fastest;
+    m_length -= drafted;
+    m_guessed = drafted;
+    const uint64_t cycles = m_platform.ticks() - started;
+    m_lookup.took(drafted, cycles);
+    m_lookups.drafted += drafted;
+    auto checked = check_trips(Phase::decode, cycles, drafted + 1, logits());
+    if (!checked.ok()) {
+        rewind(m_length - 1);
+    }
+    return checked;
+}
+
 Result<void> Session::run_all_logits(std::span<const Token> tokens, float* rows)
 {
     TRY(check_tokens(tokens));
@@ -149,6 +201,7 @@ Result<void> Session::pretend(size_t length, Token token)
 
 void Session::rewind(size_t length)
 {
+    m_guessed = 0;
     if (length < m_length) {
         m_length = length;
     }
@@ -157,6 +210,7 @@ void Session::rewind(size_t length)
 void Session::drop(size_t from, size_t count)
 {
     LLMK_ASSERT(from + count <= m_length);
+    m_guessed = 0;
     const size_t rest = m_length - from - count;
     std::copy(m_tokens + from + count, m_tokens + m_length, m_tokens + from);
     if (m_model.architecture->shift_keys != nullptr) {

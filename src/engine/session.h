@@ -4,6 +4,7 @@
 // Owns KV, ACTS and SCRATCH. Knows tokens only: turns, templates and text are src/engine/chat.h.
 #pragma once
 
+#include "engine/lookup.h"
 #include "model/loader.h"
 #include "model/ops.h"
 #include "sentinel/sentinel.h"
@@ -34,11 +35,27 @@ public:
     Result<void> prefill(std::span<const Token> tokens, const Interrupt& interrupt);
     /// Runs one token. Same errors, same state after one.
     Result<void> decode(Token token);
+    /// The same, but may run up to `most` tokens that are guessed to follow in the same pass (engine/lookup.h). Of
+    /// those nothing is seen: a call with the token that was guessed finds its logits there, any other call forgets
+    /// them. Cache and logits are bit by bit those of decode().
+    Result<void> decode_ahead(Token token, size_t most);
+    /// Tokens that were guessed and run, and how many of them came true.
+    struct LookupCount {
+        uint64_t drafted = 0;
+        uint64_t accepted = 0;
+        LookupCount since(const LookupCount& before) const
+        {
+            return {drafted - before.drafted, accepted - before.accepted};
+        }
+    };
+    const LookupCount& lookups() const { return m_lookups; }
+    /// Odds and times are learned anew. When kernels change.
+    void reset_lookup() { m_lookup.reset(); }
     /// Runs `tokens`, at most batch_limit() of them, and writes vocab_size logits a token to `rows`. For /logits.
     Result<void> run_all_logits(std::span<const Token> tokens, float* rows);
 
     /// vocab_size values after the last token.
-    std::span<float> logits() { return {m_workspace.logits, static_cast<size_t>(m_model.desc.vocab_size)}; }
+    std::span<float> logits() { return {logits_row(m_row), static_cast<size_t>(m_model.desc.vocab_size)}; }
     /// Those of them that have a token, for the sampler, which uses them up: a model's table may be padded beyond its
     /// vocabulary, and such an id must not be drawn.
     std::span<float> drawable_logits()
@@ -76,6 +93,10 @@ private:
     Result<void> check_tokens(std::span<const Token> tokens) const;
     Result<void> check_trips(Phase phase, uint64_t cycles, uint64_t tokens, std::span<const float> logits);
     void run(std::span<const Token> tokens, LogitsWanted wanted, float* logits);
+    /// Runs `token` and what is guessed to follow it, and looks at the former's logits. Leaves the length behind it.
+    Result<void> run_ahead(Token token, size_t most);
+    float* logits_row(size_t row) { return m_workspace.logits + row * m_model.desc.vocab_size; }
+    void spoil(float* logits);
 
     Platform& m_platform;
     Zones& m_zones;
@@ -87,6 +108,10 @@ private:
     Workspace m_workspace;
     Token* m_tokens = nullptr; ///< (context)
     size_t m_length = 0;
+    size_t m_guessed = 0; ///< tokens behind them that were run, but not said yet
+    size_t m_row = 0;     ///< of the workspace's logits: that of the last token
+    Lookup m_lookup;
+    LookupCount m_lookups;
     bool m_poison = false;
     Text<320> m_notice;
 };

@@ -14,7 +14,7 @@ struct KvTypeRow {
     djiblas::BlockShape block;
     djiblas::Attention KernelSet::*attention;
     djiblas::Dequantize KernelSet::*unpack; ///< null: as it is
-    djiblas::Pack KernelSet::*pack;         ///< likewise
+    djiblas::PackValues KernelSet::*pack;         ///< likewise
 };
 
 /// In the order of KvType.
@@ -101,7 +101,7 @@ void KvCache::unpack(const KernelSet& kernels, float* out, const uint8_t* row) c
 void KvCache::pack(const KernelSet& kernels, uint8_t* row, const float* in) const
 {
     const auto pack = row_of(type).pack;
-    (pack == nullptr ? static_cast<djiblas::Pack>(copy_f32) : kernels.*pack)(row, in, head_dim);
+    (pack == nullptr ? static_cast<djiblas::PackValues>(copy_f32) : kernels.*pack)(row, in, head_dim);
 }
 
 djiblas::Attention KvCache::attention(const KernelSet& kernels) const { return kernels.*row_of(type).attention; }

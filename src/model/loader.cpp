@@ -3,6 +3,7 @@
 
 #include "format/formats.h"
 #include "model/attention.h"
+#include "model/panels.h"
 
 #include <algorithm>
 
@@ -12,7 +13,7 @@ namespace {
 
 /// Sizes of what a Workspace points to, in elements; one place for the plan and for the layout.
 struct WorkspaceShape {
-    uint64_t x, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, logits;
+    uint64_t x, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, logits;
 
     WorkspaceShape(const ModelDesc& desc, uint64_t context, uint64_t batch)
     {
@@ -26,15 +27,17 @@ struct WorkspaceShape {
         partial = partial_rows * desc.head_dim;
         const uint64_t rope_tables = desc.sliding_window.value_or(0) == 0 ? 1 : 2;
         pairs = rope_tables * batch * (desc.head_dim / 2);
-        quantized = desc.group_size == 0 ? 0 : batch * widest;
+        const bool panels = wants_panels(desc);
+        quantized = desc.group_size == 0 && !panels ? 0 : batch * widest;
+        input_scales = panels ? batch * (widest / djiblas::kInputBlock) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
-        logits = desc.vocab_size;
+        logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;
     }
     uint64_t bytes() const
     {
         const uint64_t floats =
             2 * x + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs + scales + logits;
-        return floats * sizeof(float) + quantized + 20 * Arena::kAlignment;
+        return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 20 * Arena::kAlignment;
     }
 };
 
@@ -62,6 +65,13 @@ bool fits(Platform& platform, const InspectedModel& candidate, const MemoryPlan&
            memory.take_extent(extra) && weights_fit(candidate.desc, memory);
 }
 
+Error too_many_positions(const ModelDesc& desc, uint64_t context)
+{
+    return fail(Status::out_of_memory,
+                "{}: seq_len is {}: the memory for so many positions is larger than the address space", desc.path,
+                context);
+}
+
 } // namespace
 
 Result<InspectedModel> inspect_model(Platform& platform, std::string_view path, std::string_view tokenizer)
@@ -84,14 +94,15 @@ Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context, KvType 
     plan.batch = std::min<uint64_t>({plan.context, kPrefillBatch, djiblas::kMaxBatch});
     plan.kv_type = usable_kv_type(desc, kv_type);
     const CheckedSize kv = KvCache::bytes(desc, plan.kv_type, plan.context) + CheckedSize(plan.context) * sizeof(Token);
+    if (!kv.valid() || kv.value() > (uint64_t{1} << 60)) {
+        return too_many_positions(desc, plan.context);
+    }
     // The workspace's sizes are sums of products of a few header fields, each checked against the file's size, and of
     // the batch.
     const CheckedSize acts = CheckedSize(plan.batch) * desc.feed_forward_length * (8 * sizeof(float)) +
                              CheckedSize(attention_partial_rows(desc, plan.context)) * desc.head_dim * sizeof(float);
-    if (!kv.valid() || !acts.valid() || kv.value() > (uint64_t{1} << 60) || acts.value() > (uint64_t{1} << 60)) {
-        return fail(Status::out_of_memory,
-                    "{}: seq_len is {}: the memory for so many positions is larger than the address space", desc.path,
-                    plan.context);
+    if (!acts.valid() || acts.value() > (uint64_t{1} << 60)) {
+        return too_many_positions(desc, plan.context);
     }
     plan.kv = Arena::extent_bytes(kv.value() + 3 * Arena::kAlignment);
     plan.acts = Arena::extent_bytes(WorkspaceShape(desc, plan.context, plan.batch).bytes());
@@ -146,6 +157,7 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
     const auto load = [&]() -> Result<void> {
         const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(tensor_bytes(model.desc)));
         TRY(read_weights(platform, weights, model.desc, extra, observer));
+        TRY(repack_weights(platform, model.desc));
         TRY(weights.add_extent(platform, extra));
         TRY(model.vocabulary.load(platform, model.desc.vocabulary, weights));
         model.tokenizer = model.vocabulary.get();
@@ -181,9 +193,15 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     workspace.sums = TRY(acts.alloc_array<float>(shape.partial_rows));
     workspace.rope_cos = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.rope_sin = TRY(acts.alloc_array<float>(shape.pairs));
+    workspace.logit_rows = std::min<size_t>(plan.batch, kLogitRows);
     workspace.logits = TRY(acts.alloc_array<float>(shape.logits));
-    if (desc.group_size != 0) {
+    if (shape.quantized != 0) {
         workspace.quantized = TRY(acts.alloc_array<int8_t>(shape.quantized));
+    }
+    if (shape.input_scales != 0) {
+        workspace.input_scales = TRY(acts.alloc_array<djiblas::InputScale>(shape.input_scales));
+    }
+    if (desc.group_size != 0) {
         workspace.quantized_scales = TRY(acts.alloc_array<float>(shape.scales));
     }
     return workspace;

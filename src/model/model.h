@@ -15,13 +15,14 @@ namespace llmk {
 struct Model;
 class Ops;
 
-/// A weight matrix in memory, row-major, as the file packs it.
+/// A weight matrix in memory, row-major, as the file packs it, or in panels (model/panels.h).
 struct Tensor {
     const uint8_t* data = nullptr;
     TensorType type = TensorType::f32;
     uint64_t rows = 0;
     uint64_t cols = 0;
-    uint64_t group = 0; ///< of q8_group
+    uint64_t group = 0;  ///< of q8_group
+    bool panels = false; ///< but for the rows that do not fill one
 
     const float* f32() const { return reinterpret_cast<const float*>(data); }
     const int8_t* q8() const { return reinterpret_cast<const int8_t*>(data); }
@@ -29,6 +30,15 @@ struct Tensor {
     {
         return reinterpret_cast<const djiblas::UnalignedF32*>(data + rows * cols);
     }
+};
+
+/// Rows of logits that the workspace has room for: those of a token and of what is guessed to follow it.
+constexpr size_t kLogitRows = 8;
+
+/// In which order a product sums up.
+enum class SumOrder : uint8_t {
+    fastest,
+    as_single, ///< each row of a batch gets the bits that it would get alone
 };
 
 /// Activations of one batch. All buffers are in ACTS and hold `batch` rows.
@@ -50,7 +60,10 @@ struct Workspace {
     float* rope_sin = nullptr;   ///< as rope_cos
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
-    float* logits = nullptr; ///< (vocab_size): of the last position
+    djiblas::InputScale* input_scales = nullptr; ///< (batch, widest input / 32); null when no tensor is in panels
+    size_t logit_rows = 0;
+    float* logits = nullptr;            ///< (logit_rows, vocab_size)
+    SumOrder order = SumOrder::fastest; ///< of the pass that comes next
 };
 
 enum class LogitsWanted : uint8_t { none, last, all };
@@ -65,7 +78,8 @@ struct Architecture {
     /// Finds its tensors and computes what does not change with the input. Names a tensor that is missing.
     Result<void> (*bind)(Model& model, Arena& weights);
     /// Runs `tokens` (1 .. workspace.batch of them) at positions `position`.. and fills the cache there. `logits` takes
-    /// vocab_size values (last) or one such row a token (all).
+    /// vocab_size values (last) or one such row a token (all). With SumOrder::as_single in the workspace, cache and
+    /// logits get the same bits as by one pass a token.
     void (*forward)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits);
     /// Moves the keys of positions [from, from + count) to the positions `delta` before them, in place of

@@ -78,6 +78,17 @@ Result<void> set_seed(Chat& chat, std::string_view args)
     return success();
 }
 
+/// `on` is as many as there is room for.
+Result<void> set_lookup(ChatSettings& settings, std::string_view args)
+{
+    if (args == "on" || args == "off") {
+        settings.lookup = args == "on" ? Lookup::kMostDrafted : 0;
+        return success();
+    }
+    settings.lookup = static_cast<uint32_t>(TRY(parse_number("lookup", args, 0, Lookup::kMostDrafted, true)));
+    return success();
+}
+
 /// `off` forgets all; anything else, in quotes or not, is one more.
 Result<void> set_stop(ChatSettings& settings, std::string_view args)
 {
@@ -138,6 +149,20 @@ Result<void> seed_command(Repl& repl, std::string_view args)
     return success();
 }
 
+Result<void> lookup_command(Repl& repl, std::string_view args)
+{
+    ChatSettings& settings = repl.engine().chat().settings;
+    if (!args.empty()) {
+        TRY(set_lookup(settings, args));
+    }
+    if (settings.lookup == 0) {
+        repl.line("lookup off");
+    } else {
+        repl.line("lookup {}", settings.lookup);
+    }
+    return success();
+}
+
 Result<void> stop_command(Repl& repl, std::string_view args)
 {
     ChatSettings& settings = repl.engine().chat().settings;
@@ -165,6 +190,7 @@ constexpr Command kCommands[] = {
     {"norepeat", "[N]", "no N tokens in a row twice; 0 is off", number_command<4>},
     {"repeat", "[X [WINDOW]]", "repetition penalty over the last WINDOW tokens; 1 is off", repeat_command},
     {"max_tokens", "[N]", "longest answer in tokens", number_command<5>},
+    {"lookup", "[on|off|N]", "guess up to N tokens from what was said before; changes speed only", lookup_command},
     {"seed", "[N]", "start the random stream anew", seed_command},
     {"stop", "[TEXT|off]", "end an answer before this text; up to 4", stop_command},
 };

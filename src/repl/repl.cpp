@@ -28,7 +28,8 @@ bool Script::next(std::string_view& line)
 }
 
 Repl::Repl(Engine& engine, KeyQueue& keys, LineEditor& editor, Script& script, ModelShelf& shelf)
-    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf)
+    : m_engine(engine), m_keys(keys), m_editor(editor), m_script(script), m_shelf(shelf),
+      m_processors_note(engine.platform().processors_note())
 {
     reset_settings();
 }
@@ -118,8 +119,10 @@ void Repl::finish_turn(Result<TurnStats> result)
     }
     if (m_show_stats) {
         platform().console_style(Style::dim);
-        line("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", stats.tokens, stats.time_ms,
-             stats.tokens_per_second, stats.prefill_tokens, stats.prefill_ms);
+        Text<240> figures("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", stats.tokens,
+                          stats.time_ms, stats.tokens_per_second, stats.prefill_tokens, stats.prefill_ms);
+        put_lookups(figures, stats.lookups);
+        line(figures.view());
         platform().console_style(Style::normal);
     }
 }
@@ -127,6 +130,17 @@ void Repl::finish_turn(Result<TurnStats> result)
 void Repl::say(std::string_view text) { finish_turn(m_engine.chat().say(text, sink())); }
 
 void Repl::regenerate() { finish_turn(m_engine.chat().regenerate(sink())); }
+
+/// What the platform says of them changes when one is lost, at work or in the rest at the prompt.
+void Repl::watch_processors()
+{
+    const std::string_view now = platform().processors_note();
+    if (m_processors_note.view() != now) {
+        m_processors_note = now;
+        line("[CPU] {}", now);
+        m_engine.note(LogCode::cpu, now);
+    }
+}
 
 LineEvent Repl::read(std::string_view& input)
 {
@@ -146,6 +160,7 @@ LineEvent Repl::read(std::string_view& input)
 
 void Repl::handle(std::string_view input)
 {
+    watch_processors();
     const auto text = trim(input);
     if (text.empty()) {
         return;

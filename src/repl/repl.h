@@ -88,6 +88,7 @@ private:
     LineEvent read(std::string_view& input);
     void handle(std::string_view input);
     void finish_turn(Result<TurnStats> result);
+    void watch_processors();
     void end_line();
 
     Engine& m_engine;
@@ -95,6 +96,7 @@ private:
     LineEditor& m_editor;
     Script& m_script;
     ModelShelf& m_shelf;
+    Text<160> m_processors_note; ///< as it was shown
     std::optional<ReplExit> m_exit;
     Text<384> m_requested;
     bool m_keeps_conversation = false;

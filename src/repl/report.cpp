@@ -129,6 +129,32 @@ void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
     out.line("kv_type: {}", kv_type_name(plan.kv_type));
 }
 
+namespace {
+
+/// One line a processor: its place, its kind, its clock and its temperature, as far as it tells.
+void report_processors(Platform& platform, LineSink& out)
+{
+    constexpr size_t kMostShown = 64;
+    ProcessorState states[kMostShown];
+    const size_t count = platform.processor_states(states);
+    for (size_t i = 0; i < count; ++i) {
+        const ProcessorState& state = states[i];
+        Text<120> text("  package {} core {} thread {}", state.package, state.core, state.thread);
+        if (state.kind != CoreKind::unknown) {
+            format(text, ", {} core", state.kind == CoreKind::fast ? "fast" : "efficient");
+        }
+        if (state.clock_mhz != 0) {
+            format(text, ", {} MHz", state.clock_mhz);
+        }
+        if (state.celsius != ProcessorState::kNoTemperature) {
+            format(text, ", {} degrees Celsius", state.celsius);
+        }
+        out.line(text.view());
+    }
+}
+
+} // namespace
+
 void report_cpu(Engine& engine, LineSink& out)
 {
     const CpuFeatures& cpu = engine.cpu();
@@ -138,19 +164,36 @@ void report_cpu(Engine& engine, LineSink& out)
     const struct {
         bool there;
         std::string_view name;
-    } list[] = {{true, "sse2"},        {cpu.sse3, "sse3"},      {cpu.ssse3, "ssse3"}, {cpu.sse41, "sse4.1"},
-                {cpu.sse42, "sse4.2"}, {cpu.avx, "avx"},        {cpu.avx2, "avx2"},   {cpu.fma, "fma"},
-                {cpu.f16c, "f16c"},    {cpu.avx512f, "avx512f"}};
+    } list[] = {{true, "sse2"},
+                {cpu.sse3, "sse3"},
+                {cpu.ssse3, "ssse3"},
+                {cpu.sse41, "sse4.1"},
+                {cpu.sse42, "sse4.2"},
+                {cpu.avx, "avx"},
+                {cpu.avx2, "avx2"},
+                {cpu.fma, "fma"},
+                {cpu.f16c, "f16c"},
+                {cpu.avx_vnni, "avx_vnni"},
+                {cpu.avx512f, "avx512f"},
+                {cpu.avx512bw, "avx512bw"},
+                {cpu.avx512dq, "avx512dq"},
+                {cpu.avx512vl, "avx512vl"},
+                {cpu.avx512_vnni, "avx512_vnni"},
+                {cpu.amx_tile, "amx_tile"},
+                {cpu.amx_int8, "amx_int8"}};
     for (const auto& feature : list) {
         if (feature.there) {
             format(features, " {}", feature.name);
         }
     }
     out.line("features:{}", features);
-    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}", cpu.osxsave, cpu.xcr0, cpu.avx_enabled ? "enabled" : "off");
+    const auto state = [](bool enabled) { return enabled ? "enabled" : "off"; };
+    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}", cpu.osxsave, cpu.xcr0, state(cpu.avx_enabled),
+             state(cpu.avx512_enabled));
     Platform& platform = engine.platform();
     out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
              platform.processors_note());
+    report_processors(platform, out);
     out.line("clock: {} ticks a second", platform.ticks_per_second());
 }
 
@@ -206,6 +249,13 @@ void report_log(Engine& engine, size_t most, LineSink& out)
         Text<240> text;
         RingLog::format_record(text, log.at(i), engine.start_ticks(), engine.platform().ticks_per_second());
         out.line(text.view());
+    }
+}
+
+void put_lookups(TextWriter& out, const Session::LookupCount& lookups)
+{
+    if (lookups.drafted > 0) {
+        format(out, " drafted={} accepted={}", lookups.drafted, lookups.accepted);
     }
 }
 

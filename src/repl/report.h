@@ -56,6 +56,9 @@ void report_budgets(Engine& engine, LineSink& out);
 /// The newest `most` records, the oldest of them first.
 void report_log(Engine& engine, size_t most, LineSink& out);
 
+/// " drafted=N accepted=N" behind [stats], when something was drafted.
+void put_lookups(TextWriter& out, const Session::LookupCount& lookups);
+
 /// kDumpPath: why, and all of the above.
 Result<void> save_dump(Engine& engine, std::string_view why);
 /// kLogPath: every record there is.

@@ -72,7 +72,7 @@ bool set_top_p(ToolArgs& args, std::string_view value)
 constexpr Flag kFlags[] = {
     {"-m", kAll, "FILE", "the model", set_text<&ToolArgs::model>},
     {"--tokenizer", kAll, "FILE", "the tokenizer, instead of the one beside the model", set_text<&ToolArgs::tokenizer>},
-    {"--kernels", kAll, "NAME", "scalar, sse2, avx2 or auto", set_text<&ToolArgs::kernels>},
+    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx512 or auto", set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},
     {"--kv", kGenerate | kLogits | kInfo | kBench, "TYPE", "how the KV cache is packed: f16 (default), f32 or q8_0",
@@ -105,6 +105,8 @@ constexpr Flag kFlags[] = {
          args.sampler.loop_escape = true;
          return true;
      }},
+    {"--lookup", kGenerate, "N", "tokens a pass may guess and run ahead, 0 is off (default); changes no output",
+     set_number<&ToolArgs::lookup>},
     {"--seed", kGenerate, "S", "of the random stream (default: the clock)", set_number<&ToolArgs::seed>},
     {"--ids", kGenerate | kRender, "", "print token ids instead of text", set_switch<&ToolArgs::ids>},
     {"--ids", kLogits, "1,2,3", "the tokens to run", set_text<&ToolArgs::id_list>},

@@ -24,6 +24,7 @@ struct ToolArgs {
     uint64_t depth = 0;                     ///< --context of bench
     std::optional<uint64_t> seed;           ///< --seed
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
+    uint64_t lookup = 0;                    ///< --lookup
     bool ids = false;                       ///< --ids of generate
     bool no_bos = false;                    ///< --no-bos
     bool parse_special = false;             ///< --parse-special

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "repl/empty_context.h"
+#include "repl/report.h"
 #include "repl/tools.h"
 
 #include <algorithm>
@@ -127,6 +128,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
 
     // A step feeds one token. Those of the prompt go as one batch; only the last one's logits are looked at.
     const size_t fed = std::min(prompt.size(), steps);
+    const Session::LookupCount before = session.lookups();
     const uint64_t started = platform.ticks();
     TRY(session.prefill(prompt.first(fed), {tool.context, tool.interrupted}));
     const uint64_t prefilled = platform.ticks();
@@ -147,7 +149,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
         ++made;
         token = next;
         if (position < steps) {
-            TRY(session.decode(token));
+            TRY(session.decode_ahead(token, std::min<size_t>(args.lookup, steps - position)));
         }
     }
     printer.finish();
@@ -155,10 +157,12 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     const double seconds = static_cast<double>(ended - prefilled) / static_cast<double>(platform.ticks_per_second());
     const double prefill_seconds =
         static_cast<double>(prefilled - started) / static_cast<double>(platform.ticks_per_second());
-    remark(tool, Text<160>("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", made,
-                           static_cast<uint64_t>(seconds * 1000.0 + 0.5),
-                           seconds > 0.0 ? static_cast<double>(made) / seconds : 0.0, fed,
-                           static_cast<uint64_t>(prefill_seconds * 1000.0 + 0.5)));
+    Text<240> figures("[stats] tokens={} time_ms={} tok_s={:.3} prefill_tokens={} prefill_ms={}", made,
+                      static_cast<uint64_t>(seconds * 1000.0 + 0.5),
+                      seconds > 0.0 ? static_cast<double>(made) / seconds : 0.0, fed,
+                      static_cast<uint64_t>(prefill_seconds * 1000.0 + 0.5));
+    put_lookups(figures, session.lookups().since(before));
+    remark(tool, figures);
     return success();
 }
 

@@ -18,7 +18,7 @@ Trip Sentinel::trip(TripReason reason, Phase phase, std::string_view what, uint8
     return {reason, phase, Text<160>(what)};
 }
 
-Trip Sentinel::account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice)
+Trip Sentinel::account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice, Sample sample)
 {
     Budget& budget = m_budgets[static_cast<size_t>(phase)];
     if (m_injected[static_cast<size_t>(phase)]) {
@@ -41,6 +41,9 @@ Trip Sentinel::account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter
         if (hard && m_strict) {
             return trip(TripReason::budget, phase, what.view());
         }
+    }
+    if (sample == Sample::unusual && !overrun) {
+        return {};
     }
     // A run that is over its budget is no sample of the usual speed, except that a soft one shows that the budget was
     // too tight: it grows to what was needed.

@@ -20,6 +20,10 @@ constexpr std::string_view phase_name(Phase phase) { return phase == Phase::pref
 enum class TripReason : uint8_t { none, budget, allocation, guard, not_finite, injected };
 std::string_view trip_reason_name(TripReason reason);
 
+/// Whether a run says what a token usually takes. Several decoded at once take less each: they are judged, but the
+/// budget learns nothing from them.
+enum class Sample : uint8_t { usual, unusual };
+
 struct Trip {
     TripReason reason = TripReason::none;
     Phase phase = Phase::prefill;
@@ -44,9 +48,9 @@ public:
     static constexpr uint64_t kHardFactor = 3;
     static constexpr uint32_t kLearningRuns = 4;
 
-    /// After `tokens` tokens took `cycles`: judges, learns, and returns a trip when strict. `notice` gets a line for
-    /// the console when a budget was overrun (it speaks only then).
-    Trip account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice);
+    /// After `tokens` tokens (none: they came with an earlier run) took `cycles`: judges, learns, and returns a trip
+    /// when strict. `notice` gets a line for the console when a budget was overrun (it speaks only then).
+    Trip account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter& notice, Sample sample = Sample::usual);
     /// Trips when any of the values is NaN or infinite.
     Trip check_finite(Phase phase, std::span<const float> logits);
     /// Trips when a guard of any arena is broken.

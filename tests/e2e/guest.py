@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Boots the binary in QEMU and talks to it over the serial line, as a person or through an autorun file.
+"""Boots the binary and talks to it, as a person or through an autorun file: in QEMU over the serial line, or, with
+`pytest --guest efisim`, as a process of this machine (tests/efisim), where an image is a folder.
 
     image = build_image(folder / "x.img", models=[model], autorun=["/generate -p '' -n 20"])
     with Guest(image) as guest:
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +28,8 @@ import fat_image
 import numpy as np
 import pexpect
 import pytest
-from e2e.screen import Screen
+import run_efisim
+from e2e.screen import COLUMNS, ROWS, Screen
 from support import ROOT, Float32Array, built
 
 PROMPT = ">"
@@ -34,12 +37,29 @@ PROMPT = ">"
 BOOT_S = 120.0
 COMMAND_S = 120.0
 POWER_OFF_S = 30.0
-# The console's queues are small: a key at a time, and a pause that an idle guest polls within.
-KEY_PAUSE_S = 0.02
-QUIET_S = 0.4
+# What tells the two kinds of guests apart; tests/conftest.py sets it.
+GUEST_VARIABLE = "LLMK_GUEST"
+# qemu64 as CPUID: without FMA, XSAVE, AVX and F16C, AVX2 and AVX-512.
+WITHOUT_AVX = ("1.ecx-0x3c001000", "7.ebx-0xdc230020")
 KEYS = {"enter": "\r", "up": "\x1b[A", "down": "\x1b[B", "escape": "\x1b", "ctrl-c": "\x03", "backspace": "\x7f"}
 # What a CPU exception looks like: EDK2's handler, and ours.
 FAULT = re.compile(r"X64 Exception|#(UD|GP|PF|DE|MC)\b|Invalid Opcode|RIP *[-:=]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: the pause after a key, and how long nothing must come for the screen to be still."""
+
+    key: float
+    quiet: float
+
+
+# The firmware's queues are small: a key at a time, and a pause that an idle guest polls within.
+PACES = {"qemu": Pace(0.02, 0.4), "efisim": Pace(0.0, 0.15)}
+
+
+def guest_kind() -> str:
+    return os.environ.get(GUEST_VARIABLE, "qemu")
 
 
 class GuestError(AssertionError):
@@ -66,10 +86,15 @@ def build_image(
         extra["autorun.txt"].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     extra["llmk.cfg"] = folder / "llmk.cfg"
     extra["llmk.cfg"].write_text("".join(f"{k} = {v}\n" for k, v in settings.items()), encoding="utf-8")
-    command: list[str | Path] = [sys.executable, ROOT / "scripts/make_image.py", "--efi", built("BOOTX64.EFI")]
-    command += ["--output", image, *options, "--models", *models]
+    arguments = [*options, "--models", *map(str, models)]
     for destination, source in extra.items():
-        command += ["--file", f"{source}:{destination}"]
+        arguments += ["--file", f"{source}:{destination}"]
+    binary = built("BOOTX64.EFI")
+    if guest_kind() == "efisim":
+        run_efisim.stage(arguments, image)
+        return image
+    command = [sys.executable, str(ROOT / "scripts/make_image.py"), "--efi", str(binary), "--output", str(image)]
+    command += arguments
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         pytest.fail(f"make_image.py: {result.stderr}", pytrace=False)
@@ -78,11 +103,31 @@ def build_image(
 
 def fetch(image: Path, path: str) -> bytes:
     """The content of a file that the guest wrote."""
+    if image.is_dir():
+        if not (image / path).is_file():
+            raise GuestError(f"{path} is not in {image}")
+        return (image / path).read_bytes()
     drive = f"{image}@@{fat_image.PARTITION_START * fat_image.SECTOR}"
     result = subprocess.run([fat_image.find_tool("mcopy"), "-i", drive, f"::/{path}", "-"], capture_output=True)
     if result.returncode != 0:
         raise GuestError(f"{path} is not on the image: {result.stderr.decode(errors='replace').strip()}")
     return result.stdout
+
+
+def list_image(image: Path) -> list[fat_image.Entry]:
+    """The files on the image."""
+    if not image.is_dir():
+        return fat_image.list_files(image)
+    files = [path for path in sorted(image.rglob("*")) if path.is_file()]
+    return [fat_image.Entry(path.relative_to(image).as_posix(), path.stat().st_size) for path in files]
+
+
+def remove_image(image: Path) -> None:
+    """It is large, and pytest keeps the folders of the last runs."""
+    if image.is_dir():
+        shutil.rmtree(image)
+    else:
+        image.unlink()
 
 
 def fetch_logits(image: Path, path: str, vocab_size: int) -> Float32Array:
@@ -113,7 +158,7 @@ def commands_of(screen: Screen) -> list[Command]:
 
 
 class Guest:
-    """One run of QEMU. Leaving the context kills what still runs."""
+    """One run of QEMU or efisim; `flags` are the runner's. Leaving the context kills what still runs."""
 
     def __init__(
         self,
@@ -126,13 +171,27 @@ class Guest:
     ) -> None:
         self.screen = Screen()
         self.image = image
-        arguments = [str(ROOT / "scripts/run_qemu.py"), "--image", str(image), "--accel", "tcg", "--cpu", cpu]
-        arguments += ["--mem", str(memory_mib), "--smp", str(processors), "--timeout", str(limit_s)]
+        self._pace = PACES[guest_kind()]
+        arguments = self._command(cpu, memory_mib, processors, limit_s)
         arguments += flags
-        self._child = pexpect.spawn(sys.executable, arguments, cwd=str(ROOT), env=dict(os.environ))
+        self._child = pexpect.spawn(
+            arguments[0], arguments[1:], cwd=str(ROOT), env=dict(os.environ), dimensions=(ROWS, COLUMNS)
+        )
         # Closing asks first: the runner then stops QEMU and removes its files.
         self._child.delayafterterminate = 3.0
         self._raw = image.with_suffix(".serial.log").open("wb")
+
+    def _command(self, cpu: str, memory_mib: int, processors: int, limit_s: float) -> list[str]:
+        if guest_kind() == "efisim":
+            built("tests/efisim")
+            options = ["--memory", f"{memory_mib}M", "--processors", str(processors), "--timeout", str(limit_s)]
+            if cpu == "qemu64":
+                options += ["--symbols", str(built("efi/llmk.so"))]
+                options += [word for change in WITHOUT_AVX for word in ("--cpuid", change)]
+            return run_efisim.command_for(self.image, options)
+        runner = [sys.executable, str(ROOT / "scripts/run_qemu.py"), "--image", str(self.image), "--accel", "tcg"]
+        runner += ["--cpu", cpu, "--mem", str(memory_mib), "--smp", str(processors), "--timeout", str(limit_s)]
+        return runner
 
     def __enter__(self) -> Guest:
         return self
@@ -147,7 +206,7 @@ class Guest:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _pump(self, wait_s: float) -> bool:
-        """Takes what has come; waits this long for the first of it. False when QEMU has gone."""
+        """Takes what has come; waits this long for the first of it. False when the guest has gone."""
         try:
             # Bytes: the spawn has no encoding, which the type stubs do not tell apart.
             data = cast(bytes, self._child.read_nonblocking(65536, wait_s))
@@ -165,7 +224,7 @@ class Guest:
             if time.monotonic() > end:
                 raise GuestError(f"no {what} within {timeout_s:g} s; the screen:\n{self.screen.visible}")
             if not self._pump(0.1) and not done():
-                raise GuestError(f"QEMU ended before {what}; the screen:\n{self.screen.visible}")
+                raise GuestError(f"the guest ended before {what}; the screen:\n{self.screen.visible}")
 
     def wait_for(self, pattern: str, timeout_s: float = COMMAND_S) -> None:
         """Until the visible screen holds the pattern."""
@@ -187,7 +246,7 @@ class Guest:
         before = -1
         while before != self._raw.tell() and time.monotonic() < end:
             before = self._raw.tell()
-            self._pump(QUIET_S)
+            self._pump(self._pace.quiet)
 
     def wait_for_power_off(self, timeout_s: float = POWER_OFF_S) -> None:
         end = time.monotonic() + timeout_s
@@ -196,14 +255,14 @@ class Guest:
                 raise GuestError(f"still running after {timeout_s:g} s; the screen:\n{self.screen.visible}")
         self._child.close()
         if self._child.exitstatus != 0:
-            raise GuestError(f"run_qemu.py ended with {self._child.exitstatus}; the screen:\n{self.screen.visible}")
+            raise GuestError(f"the runner ended with {self._child.exitstatus}; the screen:\n{self.screen.visible}")
 
     # --- typing -------------------------------------------------------------------------------------------------------
 
     def press(self, key: str) -> None:
         """A name of KEYS, or a character."""
         self._child.send(KEYS.get(key, key))
-        time.sleep(KEY_PAUSE_S)
+        time.sleep(self._pace.key)
 
     def type_line(self, text: str) -> None:
         """Types it, waits until it stands there, then Enter."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
-from support import ARCH_MODELS, KERNELS, arch_reference
+from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, remove_image, run_script
+from support import ARCH_MODELS, GUEST_KERNELS, arch_reference
 
 TOLERANCE = 1e-4
 BOOT_LIMIT_S = 240.0
@@ -28,7 +28,7 @@ class ArchBoot:
 
 def script_of(name: str) -> list[str]:
     expected = arch_reference(name)
-    kernels = KERNELS[ARCH_MODELS.index(name) % len(KERNELS)]
+    kernels = GUEST_KERNELS[ARCH_MODELS.index(name) % len(GUEST_KERNELS)]
     ids = ",".join(map(str, expected.prompt_ids))
     return [
         f"/load {name}.gguf",
@@ -54,7 +54,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchBoot]:
             name = command.line.removeprefix("/load ").removesuffix(".gguf")
         commands.setdefault(name, []).append(command)
     yield ArchBoot(image, screen.lines, commands)
-    image.unlink()
+    remove_image(image)
 
 
 @pytest.mark.parametrize("name", ARCH_MODELS)

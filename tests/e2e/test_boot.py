@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.guest import FAULT, Command, Guest, build_image, commands_of, run_script
+from e2e.guest import FAULT, Command, Guest, build_image, commands_of, remove_image, run_script
 from reference.llama2c_format import Config, file_size_bytes, pack_header
 from reference.spm_ref import synthetic_tokenizer
 from support import ROOT, asset_reference, assets, published_texts
@@ -156,7 +156,8 @@ def memory_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     large.with_suffix(".tok.bin").write_bytes(synthetic_tokenizer(config.vocab_size).to_bytes())
     assert large.stat().st_size > 256 << 20
     yield build_image(folder / "memory.img", [story, large], {"max_tokens": 16, "temp": 0})
-    for file_made in (story, large, folder / "memory.img"):
+    remove_image(folder / "memory.img")
+    for file_made in (story, large):
         file_made.unlink()
 
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import fat_image
 import numpy as np
 import pytest
-from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
-from support import KERNELS, Reference, asset_reference
+from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, list_image, remove_image, run_script
+from support import GUEST_KERNELS, Reference, asset_reference
 
 TOLERANCE_FLOAT = 2e-4
 TOLERANCE_INT8 = 2e-2
@@ -61,7 +60,7 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = str(request.param)
     expected = asset_reference(name)
     script: list[str] = []
-    for kernels in KERNELS:
+    for kernels in GUEST_KERNELS:
         script += [generate_line(expected, kernels), logits_line(expected, kernels)]
         if other := prompted(name):
             script.append(generate_line(other, kernels))
@@ -70,10 +69,10 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     build_image(image, [expected.model], autorun=[*script, "/models", "/shutdown"], options=options)
     screen = run_script(image, BOOT_LIMIT_S)
     yield GoldenBoot(name, expected, image, screen.lines, commands_of(screen))
-    image.unlink()
+    remove_image(image)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", GUEST_KERNELS)
 def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
     ids = boot.ids(generate_line(boot.expected, kernels))
     if boot.expected.is_int8:
@@ -84,7 +83,7 @@ def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
         assert boot.ids(generate_line(other, kernels)) == other.ids
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", GUEST_KERNELS)
 def test_logits(boot: GoldenBoot, kernels: str) -> None:
     expected = boot.expected.logits
     logits = fetch_logits(boot.image, f"{kernels}.f32", expected.shape[1])
@@ -95,7 +94,7 @@ def test_logits(boot: GoldenBoot, kernels: str) -> None:
 
 def test_one_model_is_listed(boot: GoldenBoot) -> None:
     stem = boot.expected.model.stem
-    files = [entry for entry in fat_image.list_files(boot.image) if entry.path.startswith(f"models/{stem}")]
+    files = [entry for entry in list_image(boot.image) if entry.path.startswith(f"models/{stem}")]
     parts = sorted(entry.path for entry in files if not entry.path.endswith(".tok.bin"))
     if boot.name == SPLIT:
         assert len(parts) >= 3
@@ -112,6 +111,7 @@ def test_no_fault(boot: GoldenBoot) -> None:
     assert not FAULT.search("\n".join(boot.lines))
 
 
+@pytest.mark.firmware
 def test_emulated_fma_is_not_chosen(boot: GoldenBoot) -> None:
     """Under TCG, AVX2+FMA is several times slower than SSE2: calibration must have seen that."""
     chosen = [line for line in boot.lines if line.startswith("[DJIBLAS] SGEMM kernel: ")]

@@ -11,6 +11,8 @@ import pytest
 from e2e.guest import FAULT, Guest, build_image, commands_of, fetch, run_script
 from support import asset_reference
 
+pytestmark = pytest.mark.firmware
+
 BOOT_LIMIT_S = 120.0
 WATCHDOG_S = 300
 # Real seconds that the machine is left alone: with the clock let loose, virtual minutes pass meanwhile.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import make_bad_models
 import pytest
-from e2e.guest import FAULT, Guest, build_image
+from e2e.guest import FAULT, Guest, build_image, remove_image
 from support import GOLDEN
 
 # The menu holds 64 files, two of which are good. The cuts, most of what versions 1 and 2 share with 0, and most GGUF
@@ -82,7 +82,7 @@ def details(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         guest.shut_down()
         assert not FAULT.search(guest.screen.transcript)
     yield shown
-    image.unlink()
+    remove_image(image)
 
 
 @pytest.mark.parametrize("bad", ENTRIES, ids=[bad.file for bad in ENTRIES])

@@ -129,7 +129,15 @@ public:
 
     void use_processors(size_t most) override { processors = most == 0 ? processors : std::min(most, processors); }
     size_t processor_count() override { return processors; }
-    std::string_view processors_note() override { return "of the fake"; }
+    std::string note_of_processors = "of the fake";
+    std::vector<ProcessorState> states_of_processors;
+    std::string_view processors_note() override { return note_of_processors; }
+    size_t processor_states(std::span<ProcessorState> states) override
+    {
+        const size_t count = std::min(states.size(), states_of_processors.size());
+        std::copy_n(states_of_processors.begin(), count, states.begin());
+        return count;
+    }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
     void reset(ResetKind kind) override { resets.push_back(kind); }
 

@@ -59,6 +59,7 @@ public:
     void use_processors(size_t most) override;
     size_t processor_count() override { return m_workers->count(); }
     std::string_view processors_note() override { return {}; }
+    size_t processor_states(std::span<ProcessorState>) override { return 0; }
     void parallel(ParallelFunction function, void* context, size_t parts) override
     {
         m_workers->run(function, context, parts);

@@ -4,18 +4,20 @@
 // (some ten milliseconds), and before anybody rests, or the firmware is to change page tables, they go back to it. So
 // none burns at the prompt, and none is in our memory when we are gone.
 //
-// Firmware that lacks the protocol, or in which a processor does not answer, leaves one processor and a note.
+// Firmware that lacks the protocol leaves one processor and a note; a processor that does not answer is left out.
 #pragma once
 
 #include "base/job_board.h"
 #include "base/text.h"
+#include "llmk/platform.h"
 #include "platform/uefi/mp_services.h"
+#include "platform/uefi/probe_mark.h"
 
 namespace llmk::uefi {
 
 class Processors {
 public:
-    explicit Processors(const Firmware& firmware) : m_firmware(firmware) {}
+    Processors(const Firmware& firmware, Volumes& volumes) : m_firmware(firmware), m_mark(volumes) {}
 
     /// At most so many work, the calling one included; 0: one a core. 1 never asks the firmware. Before count(), or
     /// between jobs.
@@ -25,6 +27,8 @@ public:
     /// One line: how many there are, or why there is but one.
     std::string_view note() const { return m_note; }
 
+    /// Platform::processor_states.
+    size_t states(std::span<ProcessorState> states, uint64_t ticks_per_second);
     void run(JobBoard::Function function, void* context, size_t parts);
     /// Sends the workers back to the firmware, if any are out.
     void rest();
@@ -46,13 +50,20 @@ private:
 
     void alone(std::string_view why);
     void probe();
-    void try_all(MpServices& mp, size_t enabled);
+    bool try_one(MpServices& mp, UINTN total);
+    void try_all(MpServices& mp);
+    void found(MpServices& mp, const Trial& trial, size_t enabled);
+    EFI_STATUS start_trial(MpServices& mp, UINTN number, Trial& trial, UINTN** failed);
+    bool leave_out(MpServices& mp, UINTN number);
     bool start();
+    bool all_left();
+    void lost();
     volatile uint64_t* stack(size_t number) { return reinterpret_cast<uint64_t*>(m_stacks + number * kStackBytes); }
 
     static constexpr size_t kStackBytes = 256 * 1024;
 
     Firmware m_firmware;
+    ProbeMark m_mark;
     MpServices* m_mp = nullptr;
     EFI_EVENT m_event = nullptr; ///< signalled by the firmware when it has seen all come back
     State m_state = State::unknown;
@@ -63,6 +74,8 @@ private:
     size_t m_launched = 0;    ///< by each start: all others that are enabled; those that are not wanted go back at once
     bool m_returning = false; ///< some were started, so the firmware will signal the event
     uint64_t m_retry_at = 0;  ///< ticks
+    size_t m_refusals = 0;    ///< of the firmware's, one after the other
+    size_t m_left_out = 0;    ///< did not answer
     uint8_t* m_stacks = nullptr;
     size_t m_stack_count = 0;
     uint32_t m_features = 0;

@@ -10,8 +10,8 @@ namespace llmk::uefi {
 
 // The keyboard is the second: with fast boot it connects devices, among them perhaps volumes.
 UefiPlatform::UefiPlatform(const Firmware& firmware)
-    : m_firmware(firmware), m_console(firmware), m_keyboard(firmware), m_volumes(firmware), m_processors(firmware),
-      m_ticks_per_second(measure_tsc_frequency(firmware))
+    : m_firmware(firmware), m_console(firmware), m_keyboard(firmware), m_volumes(firmware),
+      m_processors(firmware, m_volumes), m_ticks_per_second(measure_tsc_frequency(firmware))
 {
 }
 

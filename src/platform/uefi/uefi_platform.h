@@ -61,6 +61,10 @@ public:
     void use_processors(size_t most) override { m_processors.limit(most); }
     size_t processor_count() override { return m_processors.count(); }
     std::string_view processors_note() override { return m_processors.note(); }
+    size_t processor_states(std::span<ProcessorState> states) override
+    {
+        return m_processors.states(states, m_ticks_per_second);
+    }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
 
     void reset(ResetKind kind) override;

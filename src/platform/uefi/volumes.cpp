@@ -185,4 +185,22 @@ Result<EFI_FILE_HANDLE> Volumes::open_for_writing(const PlatformFile& file) cons
     return handle;
 }
 
+Result<void> Volumes::remove(std::string_view path)
+{
+    char16_t converted[kMaxPath];
+    TRY(convert_path(path, converted));
+    if (!may_write(m_current)) {
+        return fail(Status::read_only, "{}: this volume is not the one started from", path);
+    }
+    EFI_FILE_HANDLE handle = nullptr;
+    if (EFI_STATUS status = open_path(m_current, converted, kReadWrite, handle); EFI_ERROR(status)) {
+        return file_error(status, "delete", path);
+    }
+    // Closes the handle whether it works or not, and says that it did not by a warning.
+    if (handle->Delete(handle) != EFI_SUCCESS) {
+        return file_error(EFI_ACCESS_DENIED, "delete", path);
+    }
+    return success();
+}
+
 } // namespace llmk::uefi

@@ -30,11 +30,15 @@ public:
 
     size_t count() const { return m_count; }
     Result<void> use(size_t index);
+    /// The one that paths are on.
+    size_t current() const { return m_current; }
     Result<PlatformFile*> open(std::string_view path, OpenMode mode);
     Result<size_t> read_at(PlatformFile& file, uint64_t offset, void* buffer, size_t bytes);
     Result<void> write(PlatformFile& file, const void* data, size_t bytes);
     Result<void> flush(PlatformFile& file);
     void close(PlatformFile& file);
+    /// Deletes a file; where writing is refused, so is this.
+    Result<void> remove(std::string_view path);
     Result<void> list(std::string_view path, FileVisitor visit, void* context);
     /// Closes what is still open and gives the staging buffer back.
     void close_all();

@@ -35,7 +35,7 @@ TEST(Config, EveryKey)
                         "max_tokens = 160\nseed = 18446744073709551615\nstop = ###\nstop = \" User:\"\nstats = off\n"
                         "default = stories15M.bin\ntimeout = 5\nautorun = \\scripts\\new.txt\nthreads = 0\n"
                         "kernels = sse2\nctx = 2048\nkv = Q8_0\nsystem = You are kind. # really\ntemplate = chatml\n"
-                        "keymap = de\nlog = yes\nstrict_budget = 1");
+                        "keymap = de\nlog = yes\nstrict_budget = 1\nlookup = 3");
     EXPECT_EQ(parsed.sentences, Sentences());
     const Config& c = parsed.config;
     EXPECT_EQ(c.temp, 0.85f);
@@ -63,11 +63,12 @@ TEST(Config, EveryKey)
     EXPECT_EQ(c.keymap->view(), "de");
     EXPECT_EQ(c.log, true);
     EXPECT_EQ(c.strict_budget, true);
+    EXPECT_EQ(c.lookup, 3u);
 }
 
 TEST(Config, TheTestAboveKnowsTheWholeTable)
 {
-    EXPECT_EQ(config_keys().size(), 22u);
+    EXPECT_EQ(config_keys().size(), 23u);
     for (const auto& key : config_keys()) {
         EXPECT_FALSE(key.help.empty());
         EXPECT_LE(key.name.size(), 31u);
@@ -96,6 +97,18 @@ TEST(Config, Spelling)
     EXPECT_EQ(Parsed("repeat = 1.1").config.repeat_window, std::nullopt);
     EXPECT_EQ(Parsed("system = größer = besser").config.system->view(), "größer = besser");
     EXPECT_EQ(Parsed("system =").config.system->view(), "") << "said, and empty";
+}
+
+TEST(Config, ANumberOrASwitch)
+{
+    EXPECT_EQ(Parsed("lookup = on # all of them").config.lookup, 7u);
+    EXPECT_EQ(Parsed("lookup = No").config.lookup, 0u);
+    EXPECT_EQ(Parsed("lookup = 0").config.lookup, 0u);
+    EXPECT_EQ(Parsed("lookup = 1").config.lookup, 1u) << "a number before it is a switch";
+    EXPECT_EQ(complaint("lookup = 8"), "llmk.cfg line 1: lookup is 8, allowed is 0 to 7");
+    EXPECT_EQ(complaint("lookup = much"), "llmk.cfg line 1: lookup is \"much\", expected on, off or a whole number");
+    EXPECT_EQ(complaint("lookup ="), "llmk.cfg line 1: lookup has no value");
+    EXPECT_EQ(Parsed("lookup = 8").config.lookup, std::nullopt);
 }
 
 TEST(Config, Quotes)

@@ -19,11 +19,11 @@ TEST(Commands, NamesAreUniqueAndHaveHelp)
         EXPECT_NE(command.run, nullptr);
     });
     for (const char* name :
-         {"help",     "version",  "model",      "models", "load",     "cpu",      "kernels",   "zones",
-          "budget",   "attn",     "ctx",        "stats",  "temp",     "min_p",    "top_p",     "top_k",
-          "norepeat", "repeat",   "max_tokens", "seed",   "stop",     "system",   "clear",     "undo",
-          "regen",    "read",     "save",       "resume", "log",      "save_log", "save_dump", "test_failsafe",
-          "bench",    "template", "reset",      "reboot", "shutdown", "exit"}) {
+         {"help",     "version", "model",      "models", "load",   "cpu",      "kernels",   "zones",
+          "budget",   "attn",    "ctx",        "stats",  "temp",   "min_p",    "top_p",     "top_k",
+          "norepeat", "repeat",  "max_tokens", "seed",   "stop",   "system",   "clear",     "undo",
+          "regen",    "read",    "save",       "resume", "log",    "save_log", "save_dump", "test_failsafe",
+          "lookup",   "bench",   "template",   "reset",  "reboot", "shutdown", "exit"}) {
         EXPECT_TRUE(names.contains(name)) << name;
     }
 }
@@ -70,6 +70,10 @@ TEST(Commands, SettingsAreShownAndSet)
                 {"/repeat 1.15", "repeat 1.150 over 64 tokens\n"},
                 {"/repeat 1.2 32", "repeat 1.200 over 32 tokens\n"},
                 {"/repeat", "repeat 1.200 over 32 tokens\n"},
+                {"/lookup", "lookup 7\n"},
+                {"/lookup off", "lookup off\n"},
+                {"/lookup on", "lookup 7\n"},
+                {"/lookup 3", "lookup 3\n"},
                 {"/seed 42", "seed 42\n"},
                 {"/seed", "seed 42\n"},
                 {"/stop", "stop off\n"},
@@ -86,6 +90,7 @@ TEST(Commands, SettingsAreShownAndSet)
     EXPECT_EQ(sampler.top_k, 40u);
     EXPECT_EQ(sampler.repeat_window, 32u);
     EXPECT_EQ(desk.chat().settings.max_tokens, 100u);
+    EXPECT_EQ(desk.chat().settings.lookup, 3u);
     RandomStream wanted(42);
     EXPECT_EQ(desk.chat().random.next_u32(), wanted.next_u32());
 }
@@ -93,9 +98,9 @@ TEST(Commands, SettingsAreShownAndSet)
 TEST(Commands, RangesAreNamedAndNothingChanges)
 {
     TinyRepl desk;
-    for (const char* line :
-         {"/temp -1", "/temp 101", "/temp hot", "/min_p 1.5", "/top_p -0.1", "/top_k 1.5", "/top_k -3", "/norepeat 65",
-          "/max_tokens 0", "/max_tokens 99999999999", "/repeat 0", "/repeat 1.1 0", "/seed x", "/stats maybe"}) {
+    for (const char* line : {"/temp -1", "/temp 101", "/temp hot", "/min_p 1.5", "/top_p -0.1", "/top_k 1.5",
+                             "/top_k -3", "/norepeat 65", "/max_tokens 0", "/max_tokens 99999999999", "/repeat 0",
+                             "/repeat 1.1 0", "/seed x", "/stats maybe", "/lookup 8", "/lookup maybe"}) {
         const std::string shown = desk.enter(line);
         EXPECT_EQ(shown.find("error: "), 0u) << line << ": " << shown;
     }

@@ -63,6 +63,8 @@ TEST(ToolArgs, Generate)
                        "-t",
                        "4",
                        "--loop-escape",
+                       "--lookup",
+                       "5",
                        "--repeat-window",
                        "8",
                        "--kernels",
@@ -87,6 +89,7 @@ TEST(ToolArgs, Generate)
     EXPECT_EQ(args.sampler.repeat_window, 8u);
     EXPECT_EQ(args.sampler.no_repeat_ngram, 3u);
     EXPECT_TRUE(args.sampler.loop_escape);
+    EXPECT_EQ(args.lookup, 5u);
     EXPECT_EQ(args.seed, 42u);
     EXPECT_TRUE(args.ids);
     EXPECT_EQ(args.threads, 4u);
