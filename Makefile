@@ -42,8 +42,9 @@ CORE := \
   src/format/gguf_metadata.cpp src/format/gguf_shards.cpp src/format/gguf_tensors.cpp src/format/gguf_vocabulary.cpp \
   src/format/llama2c.cpp src/format/llama2c_tokenizer.cpp src/format/tensor_roles.cpp src/format/tensor_types.cpp \
   src/format/vocabularies.cpp \
-  src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
-  src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
+  src/model/archs.cpp src/model/attention.cpp src/model/decoder.cpp src/model/decoder_check.cpp \
+  src/model/decoder_forward.cpp src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/kv_cache.cpp \
+  src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
@@ -58,14 +59,16 @@ APP := \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 
-KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
-  kernels/scalar/half.cpp kernels/scalar/panels.cpp kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/half.cpp \
+KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/attention.cpp kernels/scalar/dequantize.cpp \
+  kernels/scalar/elementary.cpp kernels/scalar/half.cpp kernels/scalar/pack.cpp kernels/scalar/panels.cpp kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/attention.cpp \
+  kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/half.cpp \
   kernels/sse2/panels.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
-KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
+KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp \
+  kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
   kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
 KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
-KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
+KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
   kernels/avx512/panels.cpp
 KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
 KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni

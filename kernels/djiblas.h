@@ -64,6 +64,41 @@ constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 
 /// sum and difference is rounded on its own, in the order written below.
 using Dequantize = void (*)(float* out, const uint8_t* blocks, size_t n);
 
+/// out = x[0, n) as Dequantize's blocks, rounded to the nearest value that there is. All sets give the same bits.
+using PackValues = void (*)(uint8_t* out, const float* x, size_t n);
+
+/// Attention of consecutive positions over one head of keys and values, by the query heads that share it (grouped-query
+/// attention, Ainslie et al. 2023, arXiv:2305.13245). The query at position p sees the `window` positions up to p, and
+/// of those only such as lie in [begin, end).
+struct AttentionTask {
+    const float* query;    ///< (count, heads, head_dim)
+    float* out;            ///< likewise; does not overlap the query
+    size_t stride;         ///< floats from a position's heads to the next position's, of `query` and `out`
+    size_t count;          ///< positions
+    size_t heads;          ///< that share the keys and values
+    size_t head_dim;       ///< at least 1; a multiple of the block of what packs keys and values
+    const uint8_t* keys;   ///< of position 0; those of the next follows without a gap, of any alignment
+    const uint8_t* values; ///< likewise
+    size_t position;       ///< of the first query; keys and values are there up to the last one's
+    size_t window;         ///< at least 1
+    size_t begin;
+    size_t end;
+    float divisor;
+    float softcap; ///< 0: none
+    /// Both null, or of each query the largest of its scores (-infinity: it sees none in [begin, end)) and the sum of
+    /// exp(score - largest), at [position * stride / head_dim + head]; then `out` is not divided by that sum, and
+    /// attention_merge puts together what several such ranges gave.
+    float* peaks = nullptr;
+    float* sums = nullptr;
+};
+
+/// score[t] = (query . key[t]) / divisor, softcap applied to it; out = sum over t of softmax(score)[t] * value[t].
+/// Each query sees at least one position, unless `peaks` is there. Scalar takes the passes of run.c one after the
+/// other; the others go once over the keys and values, a block at a time, and rescale what they have whenever a larger
+/// score comes (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135). A NaN among what a
+/// query sees makes its output NaN. One value more than a query sees may be read up to the last query's position.
+using Attention = void (*)(const AttentionTask& task);
+
 struct KernelSet {
     const char* name;  ///< "scalar", "sse2", "avx2", ...: as typed in `/kernels NAME` and `kernels=NAME`
     const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA", ...
@@ -108,14 +143,16 @@ struct KernelSet {
     void (*gemm_q8)(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
                     const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch) = nullptr;
 
-    /// Attention scores of one head: scores[t] = (q . k[t]) / divisor, k[t] = k + t*k_stride, t in [0, positions).
-    /// Scalar divides, as run.c does; the others may multiply by the inverse.
-    void (*attention_scores)(float* scores, const float* q, const float* k, size_t k_stride, size_t positions,
-                             size_t head_dim, float divisor) = nullptr;
+    /// Attention over keys and values in float32, as dequantize_f16 and as dequantize_q8_0 unpack them.
+    Attention attention_f32 = nullptr;
+    Attention attention_f16 = nullptr;
+    Attention attention_q8_0 = nullptr;
 
-    /// Weighted sum of values of one head: out[i] = sum over t of p[t] * v[t*v_stride + i], i in [0, head_dim).
-    void (*attention_sum)(float* out, const float* p, const float* v, size_t v_stride, size_t positions,
-                          size_t head_dim) = nullptr;
+    /// out[r] = what attention of `rows` queries gives, from `parts` disjoint ranges of keys: with weights w[p] =
+    /// exp(peaks[p][r] - the largest of r), out[r] = sum over p of w[p] * partial[p][r] / sum over p of w[p] *
+    /// sums[p][r]. partial is (parts, rows, head_dim), peaks and sums are (parts, rows).
+    void (*attention_merge)(float* out, const float* partial, const float* peaks, const float* sums, size_t parts,
+                            size_t rows, size_t head_dim) = nullptr;
 
     /// In place: x[i] = exp(x[i] - max) / sum. n >= 1. A row of -inf but for one is a one. NaN in, NaN out.
     void (*softmax)(float* x, size_t n) = nullptr;
@@ -125,7 +162,8 @@ struct KernelSet {
 
     /// LayerNorm: out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i], the variance being the mean
     /// of (x[i] - mean)^2, taken in a second pass. No bias where `bias` is null. `out` may be `x`. n >= 1.
-    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon) = nullptr;
+    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, size_t n,
+                      float epsilon) = nullptr;
 
     /// SwiGLU: gate[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
     void (*swiglu)(float* gate, const float* up, size_t n) = nullptr;
@@ -150,10 +188,19 @@ struct KernelSet {
     /// RoPE on interleaved pairs (GGUF "norm" layout, llama2.c): for each pair i of each of `heads` heads,
     /// (a, b) = (x[2i], x[2i+1]) becomes (a*cos[i] - b*sin[i], a*sin[i] + b*cos[i]); cos and sin hold rope_dim/2
     /// values. Only the first rope_dim values of a head turn; rope_dim <= head_dim, even.
-    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim) = nullptr;
+    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim,
+                       size_t rope_dim) = nullptr;
 
     /// RoPE on halves (GGUF "neox" layout, GPT-NeoX): the same with (a, b) = (x[i], x[i + rope_dim/2]).
-    void (*rope_halves)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim) = nullptr;
+    void (*rope_halves)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim,
+                        size_t rope_dim) = nullptr;
+
+    /// IEEE binary16, to nearest, ties to even: from 65520 on it is infinity. A NaN stays one, quiet.
+    PackValues pack_f16 = nullptr;
+
+    /// The blocks of dequantize_q8_0: d = max|x| / 127, codes are x / d rounded half away from zero, and d is rounded
+    /// to binary16 last. A block of zeros has d = 0. A NaN or infinity in a block makes d one.
+    PackValues pack_q8_0 = nullptr;
 
     // Unpacking. Each comment gives the fields of a block in their order in the file, little-endian, without gaps:
     // `f16 d` is one binary16, `u8 codes[16]` sixteen bytes. i counts the values of a block from 0, j is i mod 32, g

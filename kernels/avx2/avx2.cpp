@@ -1,43 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// The AVX2+FMA set and its kernels over single vectors: attention's weighted sum, softmax, norms, addition, RoPE.
+// The AVX2+FMA set and its kernels over single vectors: softmax, norms, addition, RoPE.
 #include "kernels/avx2/avx2.h"
 #include "kernels/avx2/vector.h"
 
 namespace llmk::djiblas::avx2 {
 
 namespace {
-
-/// kVectors * 8 columns of attention_sum, all in registers.
-template <size_t kVectors>
-void sum_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions)
-{
-    __m256 sums[kVectors];
-    for (size_t i = 0; i < kVectors; i++) {
-        sums[i] = _mm256_setzero_ps();
-    }
-    for (size_t t = 0; t < positions; t++, v += v_stride) {
-        const __m256 weight = _mm256_set1_ps(p[t]);
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kVectors; i++) {
-            sums[i] = _mm256_fmadd_ps(_mm256_loadu_ps(v + i * kLanes), weight, sums[i]);
-        }
-    }
-    for (size_t i = 0; i < kVectors; i++) {
-        _mm256_storeu_ps(out + i * kLanes, sums[i]);
-    }
-}
-
-/// The last n columns, n in [1, 7].
-void sum_last_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t n)
-{
-    const __m256i mask = lane_mask(n);
-    __m256 sum = _mm256_setzero_ps();
-    for (size_t t = 0; t < positions; t++, v += v_stride) {
-        sum = _mm256_fmadd_ps(_mm256_maskload_ps(v, mask), _mm256_set1_ps(p[t]), sum);
-    }
-    _mm256_maskstore_ps(out, mask, sum);
-}
 
 /// The largest of n values, n >= 1. Which one comes out where there is a NaN does not matter to softmax.
 float largest(const float* x, size_t n)
@@ -97,26 +66,6 @@ float sum_of_squares(const float* x, size_t n, float mean)
 }
 
 } // namespace
-
-void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
-{
-    size_t i = 0;
-    for (; i + 8 * kLanes <= head_dim; i += 8 * kLanes) {
-        sum_columns<8>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i + 4 * kLanes <= head_dim; i += 4 * kLanes) {
-        sum_columns<4>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i + 2 * kLanes <= head_dim; i += 2 * kLanes) {
-        sum_columns<2>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i + kLanes <= head_dim; i += kLanes) {
-        sum_columns<1>(out + i, p, v + i, v_stride, positions);
-    }
-    if (i < head_dim) {
-        sum_last_columns(out + i, p, v + i, v_stride, positions, head_dim - i);
-    }
-}
 
 void softmax(float* x, size_t n)
 {
@@ -251,8 +200,9 @@ constinit const KernelSet kAvx2 = {
     .quantize_q8 = avx2::quantize_q8,
     .gemv_q8 = avx2::gemv_q8,
     .gemm_q8 = avx2::gemm_q8,
-    .attention_scores = avx2::attention_scores,
-    .attention_sum = avx2::attention_sum,
+    .attention_f32 = avx2::attention_f32,
+    .attention_f16 = avx2::attention_f16,
+    .attention_q8_0 = avx2::attention_q8_0,
     .softmax = avx2::softmax,
     .rmsnorm = avx2::rmsnorm,
     .layernorm = avx2::layernorm,
@@ -264,6 +214,7 @@ constinit const KernelSet kAvx2 = {
     .add = avx2::add,
     .rope_pairs = avx2::rope_pairs,
     .rope_halves = avx2::rope_halves,
+    .pack_f16 = avx2::pack_f16,
     .dequantize_f16 = avx2::dequantize_f16,
     .dequantize_bf16 = avx2::dequantize_bf16,
     .dequantize_q8_0 = avx2::dequantize_q8_0,

@@ -47,19 +47,6 @@ template <size_t kRows> void rows_dot(float* y, const float* w, size_t w_stride,
     }
 }
 
-constexpr size_t kGemvRows = 4;
-
-void strided_dots(float* y, const float* w, size_t w_stride, const float* x, size_t rows, size_t n, float scale)
-{
-    size_t r = 0;
-    for (; r + kGemvRows <= rows; r += kGemvRows) {
-        rows_dot<kGemvRows>(y + r, w + r * w_stride, w_stride, x, n, scale);
-    }
-    for (; r < rows; r++) {
-        rows_dot<1>(y + r, w + r * w_stride, w_stride, x, n, scale);
-    }
-}
-
 /// Bytes ahead of the loads that gemv_f32 asks memory for.
 constexpr size_t kPrefetchBytes = 4096;
 
@@ -282,12 +269,6 @@ void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, s
             row_dots<1>(y + b * y_stride + r, y_stride, row, x + b * x_stride, x_stride, cols);
         }
     }
-}
-
-void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float divisor)
-{
-    strided_dots(scores, k, k_stride, q, positions, head_dim, 1.0f / divisor);
 }
 
 } // namespace llmk::djiblas::avx2

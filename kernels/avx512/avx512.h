@@ -17,6 +17,11 @@ void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t 
 // panels.cpp
 extern const PanelKernels kPanels;
 
+// attention.cpp
+void attention_f32(const AttentionTask& task);
+void attention_f16(const AttentionTask& task);
+void attention_q8_0(const AttentionTask& task);
+
 // activations.cpp
 void swiglu(float* gate, const float* up, size_t n);
 void gelu_tanh(float* x, size_t n);

@@ -119,26 +119,6 @@ void gemm_q8(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_s
     }
 }
 
-void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float divisor)
-{
-    for (size_t t = 0; t < positions; t++) {
-        scores[t] = dot_f32(q, k + t * k_stride, head_dim) / divisor;
-    }
-}
-
-void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
-{
-    for (size_t i = 0; i < head_dim; i++) {
-        out[i] = 0.0f;
-    }
-    for (size_t t = 0; t < positions; t++) {
-        for (size_t i = 0; i < head_dim; i++) {
-            out[i] += p[t] * v[t * v_stride + i];
-        }
-    }
-}
-
 void softmax(float* x, size_t n)
 {
     float max = x[0];
@@ -240,8 +220,10 @@ constinit const KernelSet kScalar = {
     .quantize_q8 = quantize_q8,
     .gemv_q8 = gemv_q8,
     .gemm_q8 = gemm_q8,
-    .attention_scores = attention_scores,
-    .attention_sum = attention_sum,
+    .attention_f32 = scalar::attention_f32,
+    .attention_f16 = scalar::attention_f16,
+    .attention_q8_0 = scalar::attention_q8_0,
+    .attention_merge = scalar::attention_merge,
     .softmax = softmax,
     .rmsnorm = rmsnorm,
     .layernorm = layernorm,
@@ -253,6 +235,8 @@ constinit const KernelSet kScalar = {
     .add = add,
     .rope_pairs = rope_pairs,
     .rope_halves = rope_halves,
+    .pack_f16 = scalar::pack_f16,
+    .pack_q8_0 = scalar::pack_q8_0,
     .dequantize_f16 = scalar::dequantize_f16,
     .dequantize_bf16 = scalar::dequantize_bf16,
     .dequantize_q8_0 = scalar::dequantize_q8_0,

@@ -13,6 +13,17 @@ void gelu_erf(float* x, size_t n);
 void geglu(float* gate, const float* up, size_t n);
 void softcap(float* x, size_t n, float cap);
 
+// attention.cpp
+void attention_f32(const AttentionTask& task);
+void attention_f16(const AttentionTask& task);
+void attention_q8_0(const AttentionTask& task);
+void attention_merge(float* out, const float* partial, const float* peaks, const float* sums, size_t parts, size_t rows,
+                     size_t head_dim);
+
+// pack.cpp
+void pack_f16(uint8_t* out, const float* x, size_t n);
+void pack_q8_0(uint8_t* out, const float* x, size_t n);
+
 // dequantize.cpp
 void dequantize_f16(float* out, const uint8_t* blocks, size_t n);
 void dequantize_bf16(float* out, const uint8_t* blocks, size_t n);

@@ -264,10 +264,4 @@ void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, s
     }
 }
 
-void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float divisor)
-{
-    strided_dots(scores, k, k_stride, q, positions, head_dim, 1.0f / divisor);
-}
-
 } // namespace llmk::djiblas::sse2

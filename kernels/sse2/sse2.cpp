@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// The SSE2 set and its kernels over single vectors: attention's weighted sum, softmax, norms, addition, RoPE.
+// The SSE2 set and its kernels over single vectors: softmax, norms, addition, RoPE.
 #include "kernels/sse2/sse2.h"
 #include "kernels/sse2/vector.h"
 
 namespace llmk::djiblas::sse2 {
 
 namespace {
-
-/// kVectors * 4 columns of attention_sum, all in registers.
-template <size_t kVectors>
-void sum_columns(float* out, const float* p, const float* v, size_t v_stride, size_t positions)
-{
-    __m128 sums[kVectors];
-    for (size_t i = 0; i < kVectors; i++) {
-        sums[i] = _mm_setzero_ps();
-    }
-    for (size_t t = 0; t < positions; t++, v += v_stride) {
-        const __m128 weight = _mm_set1_ps(p[t]);
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kVectors; i++) {
-            sums[i] = _mm_add_ps(sums[i], _mm_mul_ps(_mm_loadu_ps(v + i * kLanes), weight));
-        }
-    }
-    for (size_t i = 0; i < kVectors; i++) {
-        _mm_storeu_ps(out + i * kLanes, sums[i]);
-    }
-}
 
 /// The largest of n values, n >= 1. Which one comes out where there is a NaN does not matter to softmax.
 float largest(const float* x, size_t n)
@@ -86,27 +66,6 @@ float sum_of_squares(const float* x, size_t n, float mean)
 }
 
 } // namespace
-
-void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
-{
-    size_t i = 0;
-    for (; i + 8 * kLanes <= head_dim; i += 8 * kLanes) {
-        sum_columns<8>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i + 4 * kLanes <= head_dim; i += 4 * kLanes) {
-        sum_columns<4>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i + kLanes <= head_dim; i += kLanes) {
-        sum_columns<1>(out + i, p, v + i, v_stride, positions);
-    }
-    for (; i < head_dim; i++) {
-        float sum = 0.0f;
-        for (size_t t = 0; t < positions; t++) {
-            sum += p[t] * v[t * v_stride + i];
-        }
-        out[i] = sum;
-    }
-}
 
 void softmax(float* x, size_t n)
 {
@@ -247,8 +206,10 @@ constinit const KernelSet kSse2 = {
     .quantize_q8 = sse2::quantize_q8,
     .gemv_q8 = sse2::gemv_q8,
     .gemm_q8 = sse2::gemm_q8,
-    .attention_scores = sse2::attention_scores,
-    .attention_sum = sse2::attention_sum,
+    .attention_f32 = sse2::attention_f32,
+    .attention_f16 = sse2::attention_f16,
+    .attention_q8_0 = sse2::attention_q8_0,
+    .attention_merge = sse2::attention_merge,
     .softmax = sse2::softmax,
     .rmsnorm = sse2::rmsnorm,
     .layernorm = sse2::layernorm,

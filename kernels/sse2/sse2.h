@@ -15,8 +15,13 @@ void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t 
               size_t batch);
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                     size_t cols, size_t batch);
-void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float divisor);
+
+// attention.cpp
+void attention_f32(const AttentionTask& task);
+void attention_f16(const AttentionTask& task);
+void attention_q8_0(const AttentionTask& task);
+void attention_merge(float* out, const float* partial, const float* peaks, const float* sums, size_t parts, size_t rows,
+                     size_t head_dim);
 
 // q8.cpp
 void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t group);
@@ -51,7 +56,6 @@ void geglu(float* gate, const float* up, size_t n);
 void softcap(float* x, size_t n, float cap);
 
 // sse2.cpp
-void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim);
 void softmax(float* x, size_t n);
 void rmsnorm(float* out, const float* x, const float* weight, size_t n, float epsilon);
 void layernorm(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon);

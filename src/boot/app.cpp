@@ -101,6 +101,7 @@ void App::start()
     if (m_config.threads) {
         m_platform.use_processors(*m_config.threads);
     }
+    m_engine.want_kv_type(m_config.kv_type.value_or(KvType::f16));
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);
@@ -195,10 +196,11 @@ void App::describe(const Candidate& file, MenuEntry& entry)
     entry.architecture = desc.architecture;
     entry.file_count = desc.shard_count;
     entry.kind = model_kind_name(desc.kind);
-    auto plan = fit_memory(m_platform, inspected.value(), m_config.context.value_or(0));
+    auto plan =
+        fit_memory(m_platform, inspected.value(), m_config.context.value_or(0), m_config.kv_type.value_or(KvType::f16));
     if (!plan.ok()) {
         entry.reason = plan.error().message;
-        auto wanted = plan_memory(inspected.value(), 0);
+        auto wanted = plan_memory(inspected.value(), 0, m_config.kv_type.value_or(KvType::f16));
         entry.memory_bytes = wanted.ok() ? wanted.value().total() : 0;
         return;
     }

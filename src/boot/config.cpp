@@ -59,6 +59,16 @@ std::string_view add_stop(Config& config, const ConfigValue& value)
     return {};
 }
 
+std::string_view set_kv_type(Config& config, const ConfigValue& value)
+{
+    const auto type = parse_kv_type(value.text);
+    if (!type) {
+        return "expected f16, f32 or q8_0";
+    }
+    config.kv_type = type;
+    return {};
+}
+
 constexpr double kAnyCount = 18446744073709551615.0;
 
 constexpr ConfigKey kKeys[] = {
@@ -84,6 +94,7 @@ constexpr ConfigKey kKeys[] = {
     {"threads", ConfigKind::count, 0, 4096, "processors to use; 0 is all", set_count<&Config::threads>},
     {"kernels", ConfigKind::word, 0, 16, "the kernel set, instead of the fastest measured", set_text<&Config::kernels>},
     {"ctx", ConfigKind::count, 8, 16'777'216, "context length in tokens", set_count<&Config::context>},
+    {"kv", ConfigKind::word, 0, 16, "how the KV cache is packed: f16, f32 or q8_0", set_kv_type},
     {"system", ConfigKind::text, 0, 2048, "the system prompt of chat models", set_text<&Config::system>},
     {"template", ConfigKind::word, 0, 64, "the chat template, instead of the model's own",
      set_text<&Config::chat_template>},

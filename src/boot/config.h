@@ -13,6 +13,7 @@
 #pragma once
 
 #include "llmk/platform.h"
+#include "model/kv_cache.h"
 
 #include <optional>
 
@@ -49,6 +50,7 @@ struct Config {
     std::optional<uint64_t> threads; ///< 0 is all
     std::optional<Text<16>> kernels;
     std::optional<uint64_t> context; ///< `ctx`, in tokens
+    std::optional<KvType> kv_type;   ///< `kv`
     std::optional<Text<2048>> system;
     std::optional<Text<64>> chat_template; ///< `template`
     std::optional<Text<16>> keymap;

@@ -46,15 +46,17 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
             }
             fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
                          &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
-                         &KernelSet::gemm_q8, &KernelSet::attention_scores, &KernelSet::attention_sum,
-                         &KernelSet::softmax, &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu,
-                         &KernelSet::gelu_tanh, &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap,
-                         &KernelSet::add, &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
-                         &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0,
-                         &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1,
-                         &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k,
-                         &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl,
-                         &KernelSet::dequantize_iq4_xs, &KernelSet::quantize_input, &KernelSet::panels);
+                         &KernelSet::gemm_q8, &KernelSet::attention_f32, &KernelSet::attention_f16,
+                         &KernelSet::attention_q8_0, &KernelSet::attention_merge, &KernelSet::pack_f16,
+                         &KernelSet::pack_q8_0, &KernelSet::softmax, &KernelSet::rmsnorm, &KernelSet::layernorm,
+                         &KernelSet::swiglu, &KernelSet::gelu_tanh, &KernelSet::gelu_erf, &KernelSet::geglu,
+                         &KernelSet::softcap, &KernelSet::add, &KernelSet::rope_pairs, &KernelSet::rope_halves,
+                         &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0,
+                         &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0,
+                         &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k,
+                         &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k,
+                         &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs, &KernelSet::quantize_input,
+                         &KernelSet::panels);
         }
     }
     return set;
@@ -85,6 +87,7 @@ Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
 
 constexpr size_t kPositions = 128;
 constexpr size_t kHeadDim = 64;
+constexpr size_t kHeads = 4; // that share a head of keys and values
 constexpr size_t kBatch = 4;
 constexpr size_t kGroup = 32;
 constexpr int kTimedRuns = 3;
@@ -95,11 +98,10 @@ struct Workload {
     float* x;                         // (kBatch, kCalibrationCols)
     float* y;                         // (kBatch, kCalibrationRows)
     float* scales;                    // (kCalibrationRows, kCalibrationCols / kGroup)
-    float* keys;                      // (kPositions, kHeadDim)
-    float* values;                    // (kPositions, kHeadDim)
-    float* query;                     // (kHeadDim)
-    float* scores;                    // (kPositions)
-    float* out;                       // (kHeadDim)
+    uint8_t* keys;                    // (kPositions, kHeadDim), binary16
+    uint8_t* values;                  // (kPositions, kHeadDim), binary16
+    float* query;                     // (kHeads, kHeadDim)
+    float* out;                       // (kHeads, kHeadDim)
     int8_t* codes;                    // (kBatch, kCalibrationCols)
     djiblas::InputScale* code_scales; // (kBatch, kCalibrationCols / kInputBlock)
 };
@@ -109,8 +111,8 @@ constexpr size_t kCodeScaleFloats =
     kBatch * kCalibrationCols / djiblas::kInputBlock * (sizeof(djiblas::InputScale) / sizeof(float));
 constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
 constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
-                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim + 2 * kHeadDim +
-                                   kPositions + kCodeFloats + kCodeScaleFloats;
+                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim +
+                                   2 * kHeads * kHeadDim + kCodeFloats + kCodeScaleFloats;
 static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
 
 Workload lay_out(void* scratch)
@@ -132,11 +134,17 @@ Workload lay_out(void* scratch)
     work.x = take(kBatch * kCalibrationCols);
     work.y = take(kBatch * kCalibrationRows);
     work.scales = take(kScales);
-    work.keys = take(kPositions * kHeadDim);
-    work.values = take(kPositions * kHeadDim);
-    work.query = take(kHeadDim);
-    work.scores = take(kPositions);
-    work.out = take(kHeadDim);
+    // Packed in place: what is written lies before what is still to be read.
+    const auto take_packed = [&take] {
+        float* block = take(kPositions * kHeadDim);
+        auto* packed = reinterpret_cast<uint8_t*>(block);
+        djiblas::kScalar.pack_f16(packed, block, kPositions * kHeadDim);
+        return packed;
+    };
+    work.keys = take_packed();
+    work.values = take_packed();
+    work.query = take(kHeads * kHeadDim);
+    work.out = take(kHeads * kHeadDim);
     work.codes = reinterpret_cast<int8_t*>(take(kCodeFloats));
     work.code_scales = reinterpret_cast<djiblas::InputScale*>(take(kCodeScaleFloats));
     return work;
@@ -165,9 +173,21 @@ void run_matmul(const KernelSet& set, const Workload& work)
 
 void run_attention(const KernelSet& set, const Workload& work)
 {
-    set.attention_scores(work.scores, work.query, work.keys, kHeadDim, kPositions, kHeadDim, 8.0f);
-    set.softmax(work.scores, kPositions);
-    set.attention_sum(work.out, work.scores, work.values, kHeadDim, kPositions, kHeadDim);
+    const djiblas::AttentionTask task = {.query = work.query,
+                                         .out = work.out,
+                                         .stride = kHeads * kHeadDim,
+                                         .count = 1,
+                                         .heads = kHeads,
+                                         .head_dim = kHeadDim,
+                                         .keys = work.keys,
+                                         .values = work.values,
+                                         .position = kPositions - 1,
+                                         .window = kPositions,
+                                         .begin = 0,
+                                         .end = kPositions,
+                                         .divisor = 8.0f,
+                                         .softcap = 0.0f};
+    set.attention_f16(task);
 }
 
 uint64_t best_ticks(Platform& platform, const KernelSet& set, const Workload& work,

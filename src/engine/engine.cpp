@@ -68,7 +68,7 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
 {
     unload();
     InspectedModel candidate = TRY(inspect_model(m_platform, path, tokenizer));
-    const MemoryPlan plan = TRY(fit_memory(m_platform, candidate, context));
+    const MemoryPlan plan = TRY(fit_memory(m_platform, candidate, context, m_kv_type));
     m_model.emplace(std::move(candidate.desc));
     m_session.emplace(m_platform, m_zones, m_sentinel, *m_model, m_kernels);
     const auto open = [&]() -> Result<void> {
@@ -90,6 +90,7 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how.value());
     m_sentinel.reset_budgets();
     note(LogCode::load, Text<101>("{} ({}), context {}", file_name(path), m_model->desc.format, plan.context));
+    note_kv_type();
     return success();
 }
 
@@ -107,29 +108,54 @@ Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
     return choose_template(m_platform, m_model->desc, *m_model->tokenizer, name, m_session->scratch());
 }
 
-Result<void> Engine::set_context(uint64_t context)
+Result<void> Engine::set_context(uint64_t context) { return reopen(context, m_kv_type); }
+
+Result<void> Engine::set_kv_type(KvType type)
 {
-    const uint64_t before = m_session->plan().context;
+    const KvType before = m_kv_type;
+    m_kv_type = type;
+    if (usable_kv_type(m_model->desc, type) == m_session->plan().kv_type) {
+        return success();
+    }
+    auto result = reopen(m_session->plan().context, type);
+    m_kv_type = result.ok() ? type : before;
+    return result;
+}
+
+void Engine::note_kv_type()
+{
+    const KvType type = m_session->plan().kv_type;
+    Text<101> text("KV cache in {}", kv_type_name(type));
+    if (type != m_kv_type) {
+        format(text, ": a head of {} values cannot be {}", m_model->desc.head_dim, kv_type_name(m_kv_type));
+    }
+    note(LogCode::memory, text);
+}
+
+Result<void> Engine::reopen(uint64_t context, KvType type)
+{
+    const MemoryPlan before = m_session->plan();
     const ChatSettings settings = m_chat->settings;
     const RandomStream random = m_chat->random;
     const Text<2048> system(m_chat->system());
     const ChatTemplate how = m_chat->chat_template();
-    const auto reopen = [&](uint64_t positions) -> Result<void> {
+    const auto open = [&](uint64_t positions, KvType kv_type) -> Result<void> {
         // The weights are in place already: what must fit is the rest.
-        const MemoryPlan plan = TRY(plan_session(m_model->desc, positions));
+        const MemoryPlan plan = TRY(plan_session(m_model->desc, positions, kv_type));
         return m_session->open(plan);
     };
     m_chat.reset();
     m_session->close();
-    auto result = reopen(context);
+    auto result = open(context, type);
     if (!result.ok()) {
-        auto again = reopen(before);
+        auto again = open(before.context, before.kv_type);
         if (!again.ok()) { // what was there a moment ago is gone: nothing to go on with
             unload();
             return again;
         }
     }
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how);
+    note_kv_type();
     m_chat->settings = settings;
     m_chat->random = random;
     auto again = m_chat->set_system(system, {});

@@ -32,6 +32,11 @@ public:
     /// Gives the loaded model another context; the conversation is forgotten, the system prompt stays. On failure the
     /// old context is back, or, if not even that can be had any more, no model is loaded.
     Result<void> set_context(uint64_t context);
+    /// How the next model's KV cache is packed. A model whose heads do not allow it gets F16.
+    void want_kv_type(KvType type) { m_kv_type = type; }
+    /// The same for the loaded model too; with another type it forgets the conversation as by set_context, and the
+    /// errors are the same.
+    Result<void> set_kv_type(KvType type);
 
     /// A chat template for the loaded model: by its name, or with "auto" what the file asks for. Status::not_found
     /// lists the names.
@@ -57,6 +62,8 @@ public:
 
 private:
     Result<KernelChoice> measure();
+    Result<void> reopen(uint64_t context, KvType type);
+    void note_kv_type();
     /// What was learned with other kernels.
     void forget_speeds();
 
@@ -70,6 +77,7 @@ private:
     CpuFeatures m_cpu;
     KernelChoice m_kernels;
     uint64_t m_start_ticks = 0;
+    KvType m_kv_type = KvType::f16;
     std::optional<Model> m_model;
     std::optional<Session> m_session;
     std::optional<Chat> m_chat;

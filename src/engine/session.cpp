@@ -16,13 +16,11 @@ Result<void> Session::open(const MemoryPlan& plan)
     const ModelDesc& desc = m_model.desc;
     const auto reserve = [&]() -> Result<void> {
         Arena& kv = m_zones[ZoneId::kv];
-        m_cache.layers = desc.block_count;
-        m_cache.context = plan.context;
-        m_cache.kv_dim = desc.head_count_kv * desc.head_dim;
-        const uint64_t floats = desc.block_count * plan.context * m_cache.kv_dim;
+        m_cache = KvCache::shaped(desc, plan.kv_type, plan.context);
+        const uint64_t half = KvCache::bytes(desc, plan.kv_type, plan.context).value() / 2;
         TRY(kv.add_extent(m_platform, Arena::usable_bytes(plan.kv)));
-        m_cache.keys = TRY(kv.alloc_array<float>(floats));
-        m_cache.values = TRY(kv.alloc_array<float>(floats));
+        m_cache.keys = TRY(kv.alloc_array<uint8_t>(half));
+        m_cache.values = TRY(kv.alloc_array<uint8_t>(half));
         m_tokens = TRY(kv.alloc_array<Token>(plan.context));
         m_workspace = TRY(make_workspace(m_platform, m_zones[ZoneId::acts], desc, plan));
         return m_zones[ZoneId::scratch].add_extent(m_platform, Arena::usable_bytes(plan.scratch));
@@ -177,6 +175,27 @@ Result<void> Session::run_all_logits(std::span<const Token> tokens, float* rows)
     TRY(check_tokens(tokens));
     LLMK_ASSERT(tokens.size() <= batch_limit());
     run(tokens, LogitsWanted::all, rows);
+    return success();
+}
+
+uint64_t Session::cache_bytes(size_t positions) const
+{
+    return KvCache::bytes(m_model.desc, m_cache.type, positions).value(); // fewer than were planned
+}
+
+Result<void> Session::pretend(size_t length, Token token)
+{
+    rewind(0);
+    if (length > context()) {
+        return fail(Status::invalid_argument, "{} positions do not fit the context of {}", length, context());
+    }
+    const size_t real = std::min(m_workspace.batch, length);
+    std::fill(m_tokens, m_tokens + length, token);
+    TRY(prefill({m_tokens, real}, {}));
+    for (size_t at = real; at < length; at += real) {
+        m_cache.copy(0, at, std::min(real, length - at));
+    }
+    m_length = length;
     return success();
 }
 

@@ -66,9 +66,14 @@ public:
     size_t length() const { return m_length; }
     size_t context() const { return m_cache.context; }
     size_t batch_limit() const { return m_workspace.batch; }
+    /// What a token reads of the cache behind so many positions, where no layer has a window.
+    uint64_t cache_bytes(size_t positions) const;
     std::span<const Token> tokens() const { return {m_tokens, m_length}; }
     const MemoryPlan& plan() const { return m_plan; }
 
+    /// For benchmarks: an empty context becomes one of `length` positions, at the price of one batch: a first batch of
+    /// `token` is run, and the cache of the others is copies of it. Status::invalid_argument when they do not fit.
+    Result<void> pretend(size_t length, Token token);
     /// Forgets everything from `length` on.
     void rewind(size_t length);
     /// Takes positions [from, from + count) out and moves the rest up: keys are turned back where positions are

@@ -23,11 +23,6 @@ Result<const Architecture*> find_architecture(std::string_view name)
     return fail(Status::unsupported, "architecture '{}' is not known; known are: {}", name, known);
 }
 
-CheckedSize KvCache::bytes(const ModelDesc& desc, uint64_t context)
-{
-    return CheckedSize(desc.block_count) * context * desc.head_count_kv * desc.head_dim * (2 * sizeof(float));
-}
-
 Tensor Model::tensor(TensorRole role, uint32_t layer) const
 {
     for (const TensorDesc& entry : desc.tensors) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A pass through a bound decoder.
+#include "model/attention.h"
 #include "model/decoder.h"
 #include "model/ops.h"
 
@@ -142,28 +143,30 @@ private:
 
     void attention(const DecoderLayer& layer, uint64_t index)
     {
-        const size_t kv_dim = m_cache.kv_dim;
-        float* const keys = m_cache.key(index) + m_position * kv_dim;
-        float* const values = m_cache.value(index) + m_position * kv_dim;
+        const size_t kv_dim = m_cache.heads * m_cache.head_dim;
         norm(m_work.normed, m_work.x, layer.attn_norm, m_batch, m_dim);
         const Activation input = activate(m_work.normed, m_dim);
         product(m_work.query, m_query_dim, layer.attn_q, input);
-        product(keys, kv_dim, layer.attn_k, input);
-        product(values, kv_dim, layer.attn_v, input);
+        product(m_work.key, kv_dim, layer.attn_k, input);
+        product(m_work.value, kv_dim, layer.attn_v, input);
         if (layer.attn_q_norm.weight != nullptr) {
             norm(m_work.query, m_work.query, layer.attn_q_norm, m_batch * m_desc.head_count, m_desc.head_dim);
         }
         if (layer.attn_k_norm.weight != nullptr) {
-            norm(keys, keys, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
+            norm(m_work.key, m_work.key, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
         }
         if (m_pairs != 0) {
-            turn(keys, index);
+            turn(index);
         }
-        attend(index);
+        m_cache.store(m_ops.attention_kernels(), index, m_position, m_batch, m_work.key, m_work.value);
+        const DecoderSettings& settings = m_decoder.settings;
+        attend(m_ops, m_desc, m_cache, m_work, index, m_position, m_batch,
+               {settings.is_local(index) ? settings.window : m_cache.context, settings.attention_divisor,
+                settings.attention_softcap});
         product(m_work.normed, m_dim, layer.attn_output, activate(m_work.attended, m_query_dim));
     }
 
-    void turn(float* keys, uint64_t index)
+    void turn(uint64_t index)
     {
         const bool local = m_decoder.rope_local.inverse != nullptr && m_decoder.settings.is_local(index);
         const size_t table = local ? local_table() : 0;
@@ -171,40 +174,9 @@ private:
             const float* cos = m_work.rope_cos + table + b * m_pairs;
             const float* sin = m_work.rope_sin + table + b * m_pairs;
             m_rope(m_work.query + b * m_query_dim, cos, sin, m_desc.head_count, m_desc.head_dim, 2 * m_pairs);
-            m_rope(keys + b * m_cache.kv_dim, cos, sin, m_desc.head_count_kv, m_desc.head_dim, 2 * m_pairs);
+            m_rope(m_work.key + b * m_cache.heads * m_cache.head_dim, cos, sin, m_desc.head_count_kv, m_desc.head_dim,
+                   2 * m_pairs);
         }
-    }
-
-    /// Causal attention of the batch over the cache, one part a head. A window is a later start: the cache keeps all.
-    void attend(uint64_t index)
-    {
-        const DecoderSettings& settings = m_decoder.settings;
-        const size_t head_dim = m_desc.head_dim;
-        const size_t heads_per_kv = m_desc.head_count / m_desc.head_count_kv;
-        const size_t window = settings.is_local(index) ? settings.window : m_cache.context;
-        const KernelSet& kernels = m_ops.attention_kernels();
-        const uint64_t seen = std::min(m_position + m_batch, window);
-        const size_t parts = m_ops.parts_for(m_desc.head_count * m_batch * seen * head_dim * 2, m_desc.head_count);
-        m_ops.parallel(parts, [&](size_t part) {
-            for (size_t h = m_desc.head_count * part / parts; h < m_desc.head_count * (part + 1) / parts; ++h) {
-                const size_t kv_offset = h / heads_per_kv * head_dim;
-                float* const scores = m_work.scores + h * m_cache.context;
-                for (size_t b = 0; b < m_batch; ++b) {
-                    const size_t end = m_position + b + 1;
-                    const size_t first = end > window ? end - window : 0;
-                    const float* keys = m_cache.key(index) + first * m_cache.kv_dim + kv_offset;
-                    const float* values = m_cache.value(index) + first * m_cache.kv_dim + kv_offset;
-                    const size_t at = b * m_query_dim + h * head_dim;
-                    kernels.attention_scores(scores, m_work.query + at, keys, m_cache.kv_dim, end - first, head_dim,
-                                             settings.attention_divisor);
-                    if (settings.attention_softcap != 0.0f) {
-                        kernels.softcap(scores, end - first, settings.attention_softcap);
-                    }
-                    kernels.softmax(scores, end - first);
-                    kernels.attention_sum(m_work.attended + at, scores, values, m_cache.kv_dim, end - first, head_dim);
-                }
-            }
-        });
     }
 
     void feed_forward(const DecoderLayer& layer)
@@ -256,7 +228,9 @@ void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspa
     }
 }
 
-/// RoPE turns a key by an angle proportional to its position, and turns add up: turning back by `delta` is moving it.
+/// RoPE turns a key by an angle proportional to its position, and turns add up: turning back by `delta` is moving it. A
+/// packed key is unpacked for that and packed again, which rounds it once more: F16 by up to 2^-12 of each value, Q8_0
+/// by up to 1/254 of the largest of 32.
 void decoder_shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t from,
                         size_t count, size_t delta)
 {
@@ -266,14 +240,14 @@ void decoder_shift_keys(const Model& model, const Ops& ops, KvCache& cache, Work
     for (size_t layer = 0; layer < cache.layers; ++layer) {
         const RopeFrequencies& frequencies = rope_of(decoder, desc, cache, layer);
         frequencies.turn(-static_cast<float>(delta), workspace.rope_cos, workspace.rope_sin);
-        float* keys = cache.key(layer) + (from - delta) * cache.kv_dim;
-        float* values = cache.value(layer) + (from - delta) * cache.kv_dim;
-        const size_t bytes = count * cache.kv_dim * sizeof(float);
-        __builtin_memmove(keys, keys + delta * cache.kv_dim, bytes);
-        __builtin_memmove(values, values + delta * cache.kv_dim, bytes);
-        for (size_t t = 0; t < count; ++t) {
-            rope(keys + t * cache.kv_dim, workspace.rope_cos, workspace.rope_sin, desc.head_count_kv, desc.head_dim,
-                 2 * frequencies.pairs);
+        cache.copy(layer, from, from - delta, count);
+        for (size_t head = 0; head < cache.heads; ++head) {
+            uint8_t* key = cache.key(layer, head) + (from - delta) * cache.row_bytes;
+            for (size_t t = 0; t < count; ++t, key += cache.row_bytes) {
+                cache.unpack(ops.attention_kernels(), workspace.key, key);
+                rope(workspace.key, workspace.rope_cos, workspace.rope_sin, 1, desc.head_dim, 2 * frequencies.pairs);
+                cache.pack(ops.attention_kernels(), key, workspace.key);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "model/loader.h"
 
 #include "format/formats.h"
+#include "model/attention.h"
 #include "model/panels.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace {
 
 /// Sizes of what a Workspace points to, in elements; one place for the plan and for the layout.
 struct WorkspaceShape {
-    uint64_t x, query, hidden, scores, pairs, quantized, scales, input_scales, logits;
+    uint64_t x, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, logits;
 
     WorkspaceShape(const ModelDesc& desc, uint64_t context, uint64_t batch)
     {
@@ -21,7 +22,9 @@ struct WorkspaceShape {
         x = batch * desc.embedding_length;
         query = batch * query_dim;
         hidden = batch * desc.feed_forward_length;
-        scores = desc.head_count * context;
+        kv = batch * desc.head_count_kv * desc.head_dim;
+        partial_rows = attention_partial_rows(desc, context);
+        partial = partial_rows * desc.head_dim;
         const uint64_t rope_tables = desc.sliding_window.value_or(0) == 0 ? 1 : 2;
         pairs = rope_tables * batch * (desc.head_dim / 2);
         const bool panels = wants_panels(desc);
@@ -32,8 +35,9 @@ struct WorkspaceShape {
     }
     uint64_t bytes() const
     {
-        const uint64_t floats = 2 * x + 2 * query + 2 * hidden + scores + 2 * pairs + scales + logits;
-        return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 16 * Arena::kAlignment;
+        const uint64_t floats =
+            2 * x + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs + scales + logits;
+        return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 20 * Arena::kAlignment;
     }
 };
 
@@ -61,6 +65,13 @@ bool fits(Platform& platform, const InspectedModel& candidate, const MemoryPlan&
            memory.take_extent(extra) && weights_fit(candidate.desc, memory);
 }
 
+Error too_many_positions(const ModelDesc& desc, uint64_t context)
+{
+    return fail(Status::out_of_memory,
+                "{}: seq_len is {}: the memory for so many positions is larger than the address space", desc.path,
+                context);
+}
+
 } // namespace
 
 Result<InspectedModel> inspect_model(Platform& platform, std::string_view path, std::string_view tokenizer)
@@ -76,20 +87,22 @@ Result<InspectedModel> inspect_model(Platform& platform, std::string_view path, 
     return candidate;
 }
 
-Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context)
+Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context, KvType kv_type)
 {
     MemoryPlan plan;
     plan.context = context == 0 ? desc.context_length : std::min(context, desc.context_length);
     plan.batch = std::min<uint64_t>({plan.context, kPrefillBatch, djiblas::kMaxBatch});
-    const CheckedSize kv = KvCache::bytes(desc, plan.context) + CheckedSize(plan.context) * sizeof(Token);
-    // The workspace's sizes are sums of products of a few header fields, each checked against the file's size; the
-    // scores alone multiply with the context.
-    const CheckedSize acts = CheckedSize(desc.head_count) * plan.context * sizeof(float) +
-                             CheckedSize(plan.batch) * desc.feed_forward_length * (8 * sizeof(float));
-    if (!kv.valid() || !acts.valid() || kv.value() > (uint64_t{1} << 60) || acts.value() > (uint64_t{1} << 60)) {
-        return fail(Status::out_of_memory,
-                    "{}: seq_len is {}: the memory for so many positions is larger than the address space", desc.path,
-                    plan.context);
+    plan.kv_type = usable_kv_type(desc, kv_type);
+    const CheckedSize kv = KvCache::bytes(desc, plan.kv_type, plan.context) + CheckedSize(plan.context) * sizeof(Token);
+    if (!kv.valid() || kv.value() > (uint64_t{1} << 60)) {
+        return too_many_positions(desc, plan.context);
+    }
+    // The workspace's sizes are sums of products of a few header fields, each checked against the file's size, and of
+    // the batch.
+    const CheckedSize acts = CheckedSize(plan.batch) * desc.feed_forward_length * (8 * sizeof(float)) +
+                             CheckedSize(attention_partial_rows(desc, plan.context)) * desc.head_dim * sizeof(float);
+    if (!acts.valid() || acts.value() > (uint64_t{1} << 60)) {
+        return too_many_positions(desc, plan.context);
     }
     plan.kv = Arena::extent_bytes(kv.value() + 3 * Arena::kAlignment);
     plan.acts = Arena::extent_bytes(WorkspaceShape(desc, plan.context, plan.batch).bytes());
@@ -97,28 +110,28 @@ Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context)
     return plan;
 }
 
-Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context)
+Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context, KvType kv_type)
 {
-    MemoryPlan plan = TRY(plan_session(candidate.desc, context));
+    MemoryPlan plan = TRY(plan_session(candidate.desc, context, kv_type));
     plan.weights = Arena::extent_bytes(tensor_bytes(candidate.desc)) + Arena::extent_bytes(TRY(extra_bytes(candidate)));
     return plan;
 }
 
-Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context)
+Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context, KvType kv_type)
 {
     const ModelDesc& desc = candidate.desc;
     const uint64_t extra = TRY(extra_bytes(candidate));
     const uint64_t wanted = context == 0 ? desc.context_length : std::min(context, desc.context_length);
     const uint64_t smallest = std::min(wanted, kSmallestContext);
     const auto fits_with = [&](uint64_t positions) {
-        auto plan = plan_memory(candidate, positions);
+        auto plan = plan_memory(candidate, positions, kv_type);
         return plan.ok() && fits(platform, candidate, plan.value(), extra);
     };
     if (fits_with(wanted)) {
-        return plan_memory(candidate, wanted);
+        return plan_memory(candidate, wanted, kv_type);
     }
     if (!fits_with(smallest)) {
-        const MemoryPlan least = TRY(plan_memory(candidate, smallest));
+        const MemoryPlan least = TRY(plan_memory(candidate, smallest, kv_type));
         const FreeMemory memory(platform);
         const uint64_t around = least.total() - least.weights + 4 * FreeMemory::kAlignmentSlack;
         const uint64_t would_fit = memory.total() > around ? memory.total() - around : 0;
@@ -134,7 +147,7 @@ Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidat
         const uint64_t middle = good + (bad - good) / 2;
         (fits_with(middle) ? good : bad) = middle;
     }
-    return plan_memory(candidate, good);
+    return plan_memory(candidate, good, kv_type);
 }
 
 Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const MemoryPlan& plan,
@@ -172,7 +185,12 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     workspace.attended = TRY(acts.alloc_array<float>(shape.query));
     workspace.gate = TRY(acts.alloc_array<float>(shape.hidden));
     workspace.up = TRY(acts.alloc_array<float>(shape.hidden));
-    workspace.scores = TRY(acts.alloc_array<float>(shape.scores));
+    workspace.key = TRY(acts.alloc_array<float>(shape.kv));
+    workspace.value = TRY(acts.alloc_array<float>(shape.kv));
+    workspace.partial_rows = shape.partial_rows;
+    workspace.partial = TRY(acts.alloc_array<float>(shape.partial));
+    workspace.peaks = TRY(acts.alloc_array<float>(shape.partial_rows));
+    workspace.sums = TRY(acts.alloc_array<float>(shape.partial_rows));
     workspace.rope_cos = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.rope_sin = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.logit_rows = std::min<size_t>(plan.batch, kLogitRows);

@@ -24,8 +24,9 @@ struct MemoryPlan {
     uint64_t kv = 0;
     uint64_t acts = 0;
     uint64_t scratch = 0;
-    uint64_t context = 0; ///< positions
-    uint64_t batch = 0;   ///< rows of a prefill batch
+    uint64_t context = 0;         ///< positions
+    uint64_t batch = 0;           ///< rows of a prefill batch
+    KvType kv_type = KvType::f16; ///< that the model's heads allow
     uint64_t total() const { return weights + kv + acts + scratch; }
 };
 
@@ -38,13 +39,15 @@ constexpr uint64_t kPrefillBatch = 128;
 /// The context is not shrunk below this to make a model fit (or below its own, if that is smaller).
 constexpr uint64_t kSmallestContext = 64;
 
-/// `context` 0 is the model's own. Status::out_of_memory when the sizes overflow. plan_session leaves `weights` 0.
-Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context);
-Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context);
+/// `context` 0 is the model's own; `kv_type` is F16 where the model's heads do not allow it. Status::out_of_memory when
+/// the sizes overflow. plan_session leaves `weights` 0.
+Result<MemoryPlan> plan_session(const ModelDesc& desc, uint64_t context, KvType kv_type = KvType::f16);
+Result<MemoryPlan> plan_memory(const InspectedModel& candidate, uint64_t context, KvType kv_type = KvType::f16);
 
 /// What fits into the memory there is: the wanted context, or the largest that does. Status::out_of_memory says the
 /// bytes needed, the bytes there, and what would fit.
-Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context);
+Result<MemoryPlan> fit_memory(Platform& platform, const InspectedModel& candidate, uint64_t context,
+                              KvType kv_type = KvType::f16);
 
 /// Reserves WEIGHTS, reads the file, loads the vocabulary, binds the architecture, freezes WEIGHTS. On failure the
 /// arenas hold nothing of it. `model` was made of the candidate's description.

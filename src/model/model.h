@@ -7,6 +7,7 @@
 
 #include "cpu/kernels.h"
 #include "format/model_desc.h"
+#include "model/kv_cache.h"
 #include "model/tokenizers.h"
 
 namespace llmk {
@@ -31,19 +32,6 @@ struct Tensor {
     }
 };
 
-/// Keys and values of every position so far, float32. key(l)[t * kv_dim + ...] is position t of layer l.
-struct KvCache {
-    float* keys = nullptr;   ///< (layers, context, kv_dim); keys are stored after RoPE
-    float* values = nullptr; ///< (layers, context, kv_dim)
-    size_t layers = 0;
-    size_t context = 0; ///< positions there is room for
-    size_t kv_dim = 0;
-
-    float* key(size_t layer) const { return keys + layer * context * kv_dim; }
-    float* value(size_t layer) const { return values + layer * context * kv_dim; }
-    static CheckedSize bytes(const ModelDesc& desc, uint64_t context);
-};
-
 /// Rows of logits that the workspace has room for: those of a token and of what is guessed to follow it.
 constexpr size_t kLogitRows = 8;
 
@@ -62,7 +50,12 @@ struct Workspace {
     float* attended = nullptr;   ///< (batch, head_count * head_dim)
     float* gate = nullptr;       ///< (batch, feed_forward_length)
     float* up = nullptr;         ///< (batch, feed_forward_length)
-    float* scores = nullptr;     ///< (head_count, context)
+    float* key = nullptr;        ///< (batch, head_count_kv * head_dim): on their way into the cache
+    float* value = nullptr;      ///< likewise
+    float* partial = nullptr;    ///< (partial_rows, head_dim): what attention gave of parts of the context
+    float* peaks = nullptr;      ///< (partial_rows): its scores' largest, and
+    float* sums = nullptr;       ///< (partial_rows): the sum of their exponentials
+    size_t partial_rows = 0;     ///< queries of one head times parts; 0 where the context is never parted
     float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
     float* rope_sin = nullptr;   ///< as rope_cos
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed

@@ -89,8 +89,37 @@ Result<void> ctx(Repl& repl, std::string_view args)
         }
         repl.line("the conversation was forgotten");
     }
-    repl.line("context: {} of {} positions in use, {} turns", engine.session().length(), engine.session().context(),
-              engine.chat().turn_count());
+    repl.line("context: {} of {} positions in use, {} turns, KV cache in {}", engine.session().length(),
+              engine.session().context(), engine.chat().turn_count(), kv_type_name(engine.session().plan().kv_type));
+    return success();
+}
+
+Result<void> kv(Repl& repl, std::string_view args)
+{
+    Engine& engine = repl.engine();
+    if (!args.empty()) {
+        const auto type = parse_kv_type(args);
+        if (!type) {
+            return fail(Status::invalid_argument, "/kv: '{}' is not a type for it, expected f16, f32 or q8_0", args);
+        }
+        const KvType before = engine.session().plan().kv_type;
+        auto set = engine.set_kv_type(*type);
+        if (!engine.loaded()) {
+            repl.leave(ReplExit::menu);
+        }
+        if (!set.ok()) {
+            return set;
+        }
+        const KvType now = engine.session().plan().kv_type;
+        if (now != *type) {
+            repl.line("a head of {} values cannot be {}", engine.model().desc.head_dim, kv_type_name(*type));
+        }
+        if (now != before) {
+            repl.line("the conversation was forgotten");
+        }
+    }
+    const MemoryPlan& plan = engine.session().plan();
+    repl.line("KV cache: {}, {} for {} positions", kv_type_name(plan.kv_type), human_bytes(plan.kv), plan.context);
     return success();
 }
 
@@ -253,6 +282,7 @@ constexpr Command kCommands[] = {
     {"models", "", "what is on the volume", models},
     {"load", "NAME [keep|drop]", "another model; the conversation goes on with it, or is dropped", load},
     {"ctx", "[N]", "context: positions in use; or set how many there are", ctx},
+    {"kv", "[f16|f32|q8_0]", "how the KV cache is packed; or set it", kv},
     {"stats", "[on|off]", "the line that closes each turn", stats},
     {"system", "[TEXT|off]", "a text in front of the conversation", system_prompt},
     {"template", "[NAME|auto]", "how the conversation is put to the model", chat_template},

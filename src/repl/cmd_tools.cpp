@@ -21,9 +21,9 @@ Result<void> run_tool(Repl& repl, Tool kind, std::string_view line,
     ToolArgs args;
     TRY(parse_tool_args(kind, {words, count}, args));
     Engine& engine = repl.engine();
-    if (!args.model.empty() || !args.tokenizer.empty() || args.context != 0 || args.threads != 1) {
+    if (!args.model.empty() || !args.tokenizer.empty() || args.context != 0 || args.threads != 1 || args.kv_type) {
         return fail(Status::invalid_argument,
-                    "-m, --tokenizer, --ctx and -t are the host tool's: here it is the loaded "
+                    "-m, --tokenizer, --ctx, --kv and -t are the host tool's: here it is the loaded "
                     "model as it stands");
     }
     const KernelChoice before = engine.kernels();

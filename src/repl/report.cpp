@@ -126,6 +126,7 @@ void report_model(const ModelDesc& desc, const MemoryPlan& plan, LineSink& out)
     report_vocabulary(desc, out);
     out.line("memory_bytes: {} (weights {}, kv {} for {} positions, activations {}, scratch {})", plan.total(),
              plan.weights, plan.kv, plan.context, plan.acts, plan.scratch);
+    out.line("kv_type: {}", kv_type_name(plan.kv_type));
 }
 
 namespace {

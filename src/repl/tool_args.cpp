@@ -75,6 +75,11 @@ constexpr Flag kFlags[] = {
     {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx512 or auto", set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},
+    {"--kv", kGenerate | kLogits | kInfo | kBench, "TYPE", "how the KV cache is packed: f16 (default), f32 or q8_0",
+     [](ToolArgs& args, std::string_view value) {
+         args.kv_type = parse_kv_type(value);
+         return args.kv_type.has_value();
+     }},
     {"-t", kGenerate | kLogits | kBench, "THREADS", "processors to use (the host tool only)",
      set_number<&ToolArgs::threads>},
     {"-p", kGenerate | kTokens, "TEXT", "the prompt", set_text<&ToolArgs::prompt>},
@@ -82,6 +87,8 @@ constexpr Flag kFlags[] = {
     {"--template", kRender, "NAME", "the chat template, instead of the file's", set_text<&ToolArgs::chat_template>},
     {"--system", kRender, "TEXT", "the system prompt, instead of the conversation's", set_text<&ToolArgs::system>},
     {"-p", kBench, "N", "tokens of prefill (default 128)", set_text<&ToolArgs::prompt>},
+    {"--context", kBench, "N", "positions that are in use before prefill and decode (default 0)",
+     set_number<&ToolArgs::depth>},
     {"-n", kGenerate, "N", "steps, prompt included (default 256, 0 is the context)", set_number<&ToolArgs::count>},
     {"-n", kBench, "N", "tokens of decode (default 64)", set_number<&ToolArgs::count>},
     {"--temp", kGenerate, "T", "temperature (default 1.0, 0 is greedy)", set_real<&SamplerSettings::temperature>},

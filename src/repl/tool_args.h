@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/sampler.h"
+#include "model/kv_cache.h"
 
 namespace llmk {
 
@@ -17,8 +18,10 @@ struct ToolArgs {
     std::string_view id_list;               ///< --ids of logits: "1,2,3"
     std::optional<uint64_t> count;          ///< -n
     uint64_t context = 0;                   ///< --ctx
+    std::optional<KvType> kv_type;          ///< --kv
     uint64_t threads = 1;                   ///< -t
     uint64_t runs = 5;                      ///< -r
+    uint64_t depth = 0;                     ///< --context of bench
     std::optional<uint64_t> seed;           ///< --seed
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
     uint64_t lookup = 0;                    ///< --lookup

@@ -100,20 +100,23 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
     if (args.runs == 0 || args.runs > kMostRuns) {
         return fail(Status::invalid_argument, "-r: {} runs, expected 1 to {}", args.runs, kMostRuns);
     }
-    if (*prompt + decode > session.context()) {
-        return fail(Status::invalid_argument, "-p and -n: {} tokens do not fit the context of {}", *prompt + decode,
-                    session.context());
+    const uint64_t most = session.context();
+    if (args.depth > most || *prompt > most || decode > most || args.depth + *prompt + decode > most) {
+        return fail(Status::invalid_argument,
+                    "--context, -p and -n: {}, {} and {} tokens together do not fit the context of {}", args.depth,
+                    *prompt, decode, most);
     }
     const EmptyContext empty(engine);
     auto* tokens = TRY(session.scratch().alloc_array<Token>(*prompt));
     for (size_t i = 0; i < *prompt; ++i) {
         tokens[i] = bench_token(i, desc.vocab_size);
     }
+    TRY(session.pretend(args.depth, bench_token(0, desc.vocab_size)));
     double prefill_speeds[kMostRuns];
     double decode_speeds[kMostRuns];
     // One run more than counted: the first warms caches and translates under an emulator.
     for (uint64_t run = 0; run <= args.runs; ++run) {
-        session.rewind(0);
+        session.rewind(args.depth);
         const uint64_t started = platform.ticks();
         TRY(session.prefill({tokens, static_cast<size_t>(*prompt)}, {tool.context, tool.interrupted}));
         const uint64_t prefilled = platform.ticks();
@@ -139,21 +142,26 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
     // Prefill runs the head for the last token only: what counts are the blocks.
     const uint64_t table = desc.vocab_size * desc.embedding_length;
     const uint64_t block_parameters = desc.parameters - table * (desc.tied_head ? 1 : 2);
-    const double share = bandwidth > 0.0 ? static_cast<double>(read_bytes) * decode_speed / bandwidth : 0.0;
+    // Half of the tokens of decode see less of the context than this, half see more. A window is not looked at.
+    const uint64_t cache_bytes = session.cache_bytes(args.depth + *prompt + decode / 2);
+    const double share =
+        bandwidth > 0.0 ? static_cast<double>(read_bytes + cache_bytes) * decode_speed / bandwidth : 0.0;
     Text<640> out;
     if (args.json) {
         format(out,
                "{{\"model\": \"{}\", \"type\": \"{}\", \"kernels\": \"{}\", \"threads\": {}, \"prefill_tok_s\": {:.3}, "
-               "\"decode_tok_s\": {:.3}, \"model_bytes\": {}, \"read_gb_s\": {:.3}}}\n",
+               "\"decode_tok_s\": {:.3}, \"model_bytes\": {}, \"context\": {}, \"cache_bytes\": {}, \"read_gb_s\": "
+               "{:.3}}}\n",
                file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(), prefill_speed,
-               decode_speed, read_bytes, bandwidth / 1e9);
+               decode_speed, read_bytes, args.depth, cache_bytes, bandwidth / 1e9);
     } else {
         format(out,
-               "{} {} kernels={} threads={}: prefill {} {:.1} tok/s ({:.1} GFLOP/s), decode {} {:.2} tok/s, {} x tok/s "
-               "is {:.0} % of {:.1} GB/s read\n",
-               file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(), *prompt,
-               prefill_speed, prefill_speed * 2.0 * static_cast<double>(block_parameters) / 1e9, decode, decode_speed,
-               human_bytes(read_bytes), share * 100.0, bandwidth / 1e9);
+               "{} {} kernels={} threads={}{}: prefill {} {:.1} tok/s ({:.1} GFLOP/s), decode {} {:.2} tok/s, {} x "
+               "tok/s is {:.0} % of {:.1} GB/s read\n",
+               file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(),
+               args.depth == 0 ? Text<40>() : Text<40>(" context={}", args.depth), *prompt, prefill_speed,
+               prefill_speed * 2.0 * static_cast<double>(block_parameters) / 1e9, decode, decode_speed,
+               human_bytes(read_bytes + cache_bytes), share * 100.0, bandwidth / 1e9);
     }
     platform.console_write(out);
     return success();

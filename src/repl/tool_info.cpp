@@ -87,7 +87,7 @@ Result<void> tool_info(Platform& platform, const ToolArgs& args)
         return report_vocabulary_only(platform, desc, args.tokenizer);
     }
     const InspectedModel candidate = TRY(inspect_model(platform, args.model, args.tokenizer));
-    const MemoryPlan plan = TRY(plan_memory(candidate, args.context));
+    const MemoryPlan plan = TRY(plan_memory(candidate, args.context, args.kv_type.value_or(KvType::f16)));
     const TemplateFinding found = TRY(find_family(platform, candidate.desc));
     ConsoleSink out(platform);
     report_model(candidate.desc, plan, out);

@@ -99,23 +99,35 @@ void gemm_q8(benchmark::State& state, const KernelSet& set)
     set_rate(state, "B/s", static_cast<double>(rows * cols));
 }
 
-/// Scores, softmax and weighted sum of one head over a context.
+/// Decode: one position, heads that share keys and values in F16, over a context.
 void attention(benchmark::State& state, const KernelSet& set)
 {
     const size_t positions = argument(state, 0);
     const size_t head_dim = argument(state, 1);
-    const std::vector<float> query = values(head_dim);
-    const std::vector<float> keys = values(positions * head_dim);
-    const std::vector<float> scores = values(positions);
-    std::vector<float> work(positions);
-    std::vector<float> out(head_dim);
+    const size_t heads = argument(state, 2);
+    const std::vector<float> query = values(heads * head_dim);
+    std::vector<float> out(heads * head_dim);
+    std::vector<uint8_t> keys(positions * head_dim * 2);
+    llmk::djiblas::kScalar.pack_f16(keys.data(), values(positions * head_dim).data(), positions * head_dim);
+    const std::vector<uint8_t> rows = keys;
     for (auto _ : state) {
-        set.attention_scores(work.data(), query.data(), keys.data(), head_dim, positions, head_dim, 8.0f);
-        set.softmax(work.data(), positions);
-        set.attention_sum(out.data(), work.data(), keys.data(), head_dim, positions, head_dim);
+        set.attention_f16({.query = query.data(),
+                           .out = out.data(),
+                           .stride = heads * head_dim,
+                           .count = 1,
+                           .heads = heads,
+                           .head_dim = head_dim,
+                           .keys = keys.data(),
+                           .values = rows.data(),
+                           .position = positions - 1,
+                           .window = positions,
+                           .begin = 0,
+                           .end = positions,
+                           .divisor = 8.0f,
+                           .softcap = 0.0f});
         benchmark::ClobberMemory();
     }
-    set_rate(state, "positions/s", static_cast<double>(positions));
+    set_rate(state, "B/s", static_cast<double>(2 * keys.size()));
 }
 
 void swiglu(benchmark::State& state, const KernelSet& set)
@@ -182,7 +194,11 @@ const bool kRegistered = [] {
             ->Args({768, 288, 4, 1})
             ->Args({768, 288, 32, 64})
             ->Args({5632, 2048, 64, 64});
-        benchmark::RegisterBenchmark(("attention" + name).c_str(), attention, *set)->Args({256, 48})->Args({2048, 64});
+        benchmark::RegisterBenchmark(("attention" + name).c_str(), attention, *set)
+            ->Args({256, 48, 1})
+            ->Args({2048, 64, 1})
+            ->Args({2048, 64, 8})
+            ->Args({2048, 128, 4});
         benchmark::RegisterBenchmark(("swiglu" + name).c_str(), swiglu, *set)->Args({2048});
         register_dequantize("f16", *set, &KernelSet::dequantize_f16, llmk::djiblas::kBlockF16);
         register_dequantize("q8_0", *set, &KernelSet::dequantize_q8_0, llmk::djiblas::kBlockQ80);

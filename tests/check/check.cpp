@@ -3,6 +3,7 @@
 // The reference kernels, and the proof that a set asked for by name is the set that runs.
 #include "check.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace llmk::check {
@@ -96,22 +97,82 @@ void gemv_q8(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8
     gemm_q8(y, rows, w, w_scales, x, x_scales, rows, cols, group, 1);
 }
 
-void attention_scores(float* scores, const float* q, const float* k, size_t k_stride, size_t positions, size_t head_dim,
-                      float divisor)
+/// What a query sees of packed keys and values, in double: scores, their exponentials, the weighted sum.
+void attention(const djiblas::AttentionTask& task, djiblas::Dequantize unpack, djiblas::BlockShape block)
 {
-    for (size_t t = 0; t < positions; t++) {
-        scores[t] = static_cast<float>(dot(q, k + t * k_stride, head_dim) / static_cast<double>(divisor));
+    const size_t dim = task.head_dim;
+    const size_t row_bytes = dim / block.values * block.bytes;
+    std::vector<float> row(dim);
+    for (size_t index = 0; index < task.count * task.heads; index++) {
+        const size_t query = index / task.heads;
+        const size_t offset = query * task.stride + index % task.heads * dim;
+        const size_t seen = task.position + query + 1;
+        const size_t first = std::max(task.begin, seen > task.window ? seen - task.window : 0);
+        const size_t end = std::min(task.end, seen);
+        std::vector<double> scores;
+        for (size_t t = first; t < end; t++) {
+            unpack(row.data(), task.keys + t * row_bytes, dim);
+            double score = dot(task.query + offset, row.data(), dim) / static_cast<double>(task.divisor);
+            if (task.softcap != 0.0f) {
+                const double cap = static_cast<double>(task.softcap);
+                score = cap * std::tanh(score / cap);
+            }
+            scores.push_back(score);
+        }
+        double peak = -INFINITY;
+        for (const double score : scores) {
+            peak = std::fmax(peak, score);
+        }
+        double sum = 0.0;
+        std::vector<double> values(dim, 0.0);
+        for (size_t t = first; t < end; t++) {
+            const double weight = std::exp(scores[t - first] - peak);
+            sum += weight;
+            unpack(row.data(), task.values + t * row_bytes, dim);
+            for (size_t i = 0; i < dim; i++) {
+                values[i] += weight * static_cast<double>(row[i]);
+            }
+        }
+        for (size_t i = 0; i < dim; i++) {
+            task.out[offset + i] = static_cast<float>(values[i] / sum);
+        }
     }
 }
 
-void attention_sum(float* out, const float* p, const float* v, size_t v_stride, size_t positions, size_t head_dim)
+void copy_floats(float* out, const uint8_t* blocks, size_t n) { std::memcpy(out, blocks, n * sizeof(float)); }
+
+void attention_f32(const djiblas::AttentionTask& task) { attention(task, copy_floats, {1, sizeof(float)}); }
+
+void attention_f16(const djiblas::AttentionTask& task)
 {
-    for (size_t i = 0; i < head_dim; i++) {
-        double sum = 0.0;
-        for (size_t t = 0; t < positions; t++) {
-            sum += static_cast<double>(p[t]) * static_cast<double>(v[t * v_stride + i]);
+    attention(task, djiblas::kScalar.dequantize_f16, djiblas::kBlockF16);
+}
+
+void attention_q8_0(const djiblas::AttentionTask& task)
+{
+    attention(task, djiblas::kScalar.dequantize_q8_0, djiblas::kBlockQ80);
+}
+
+void attention_merge(float* out, const float* partial, const float* peaks, const float* sums, size_t parts, size_t rows,
+                     size_t head_dim)
+{
+    for (size_t r = 0; r < rows; r++) {
+        double peak = -INFINITY;
+        for (size_t p = 0; p < parts; p++) {
+            peak = std::fmax(peak, static_cast<double>(peaks[p * rows + r]));
         }
-        out[i] = static_cast<float>(sum);
+        double total = 0.0;
+        std::vector<double> values(head_dim, 0.0);
+        for (size_t p = 0; p < parts; p++) {
+            const double weight = std::exp(static_cast<double>(peaks[p * rows + r]) - peak);
+            total += weight * static_cast<double>(sums[p * rows + r]);
+            for (size_t i = 0; i < head_dim; i++) {
+                values[i] += weight * static_cast<double>(partial[(p * rows + r) * head_dim + i]);
+            }
+        }
+        for (size_t i = 0; i < head_dim; i++) {
+            out[r * head_dim + i] = static_cast<float>(values[i] / total);
+        }
     }
 }
 
@@ -249,8 +310,10 @@ const KernelSet kReference = {
     .quantize_q8 = quantize_q8,
     .gemv_q8 = gemv_q8,
     .gemm_q8 = gemm_q8,
-    .attention_scores = attention_scores,
-    .attention_sum = attention_sum,
+    .attention_f32 = attention_f32,
+    .attention_f16 = attention_f16,
+    .attention_q8_0 = attention_q8_0,
+    .attention_merge = attention_merge,
     .softmax = softmax,
     .rmsnorm = rmsnorm,
     .layernorm = layernorm,
@@ -306,8 +369,12 @@ TEST_P(KernelCheck, TheSetAskedForIsTheOneThatRuns)
     EXPECT_TRUE(same(own.quantize_q8, set().quantize_q8));
     EXPECT_TRUE(same(own.gemv_q8, set().gemv_q8));
     EXPECT_TRUE(same(own.gemm_q8, set().gemm_q8));
-    EXPECT_TRUE(same(own.attention_scores, set().attention_scores));
-    EXPECT_TRUE(same(own.attention_sum, set().attention_sum));
+    EXPECT_TRUE(same(own.attention_f32, set().attention_f32));
+    EXPECT_TRUE(same(own.attention_f16, set().attention_f16));
+    EXPECT_TRUE(same(own.attention_q8_0, set().attention_q8_0));
+    EXPECT_TRUE(same(own.attention_merge, set().attention_merge));
+    EXPECT_TRUE(same(own.pack_f16, set().pack_f16));
+    EXPECT_TRUE(same(own.pack_q8_0, set().pack_q8_0));
     EXPECT_TRUE(same(own.softmax, set().softmax));
     EXPECT_TRUE(same(own.rmsnorm, set().rmsnorm));
     EXPECT_TRUE(same(own.layernorm, set().layernorm));
@@ -332,6 +399,7 @@ TEST_P(KernelCheck, NoTwoSetsShareAKernel)
             EXPECT_TRUE(apart(GetParam()->gemv_f16, other->gemv_f16));
             EXPECT_TRUE(apart(GetParam()->gemm_q8, other->gemm_q8));
             EXPECT_TRUE(apart(GetParam()->softmax, other->softmax));
+            EXPECT_TRUE(apart(GetParam()->attention_f16, other->attention_f16));
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Float32 products: dot, GEMV, SGEMM and attention's two products.
+// Float32 products: dot, GEMV, SGEMM.
 //
 // Tolerance: a sum of n products in any order, fused or not, is off by at most about n roundings of the sum of
 // magnitudes; so |got - want| <= (n + 4) * 2^-24 * sum |a*b|, two sums' worth with the oracle's own error included.
@@ -173,51 +173,6 @@ TEST_P(FloatCheck, NanAndInfinityStayInTheirOutputs)
         set().gemv_f32(y.data(), w.data(), x.data(), kRows, kCols);
         for (size_t r = 0; r < kRows; r++) {
             EXPECT_EQ(std::isfinite(y[r]), r != 4) << r;
-        }
-    }
-}
-
-TEST_P(FloatCheck, AttentionScores)
-{
-    constexpr float kDivisor = 5.6568542f;
-    for (size_t positions = 0; positions <= kMaxRows; positions++) {
-        for (const size_t head_dim : {1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 48, 64, 65, 128}) {
-            const size_t stride = head_dim + positions % 3;
-            const Input<float> q = input(head_dim, positions % 4);
-            const Input<float> k = input(positions == 0 ? 0 : (positions - 1) * stride + head_dim, head_dim % 4);
-            Output<float> got(positions, positions % 4);
-            Output<float> want(positions, positions % 4);
-            set().attention_scores(got.data(), q.data(), k.data(), stride, positions, head_dim, kDivisor);
-            oracle().attention_scores(want.data(), q.data(), k.data(), stride, positions, head_dim, kDivisor);
-            ASSERT_TRUE(got.intact());
-            for (size_t t = 0; t < positions; t++) {
-                ASSERT_TRUE(near(got[t], want[t], sum_tolerance(q.data(), k.data() + t * stride, head_dim)))
-                    << positions << " positions, head_dim " << head_dim << ", position " << t;
-            }
-        }
-    }
-}
-
-TEST_P(FloatCheck, AttentionSum)
-{
-    for (const size_t positions : {0, 1, 2, 3, 5, 17, 130}) {
-        for (size_t head_dim = 1; head_dim <= 140; head_dim++) {
-            const size_t stride = head_dim + positions % 3;
-            const Input<float> p = input(positions, positions % 4);
-            const Input<float> v = input(positions == 0 ? 0 : (positions - 1) * stride + head_dim, head_dim % 4);
-            Output<float> got(head_dim, head_dim % 4);
-            Output<float> want(head_dim, head_dim % 4);
-            set().attention_sum(got.data(), p.data(), v.data(), stride, positions, head_dim);
-            oracle().attention_sum(want.data(), p.data(), v.data(), stride, positions, head_dim);
-            ASSERT_TRUE(got.intact());
-            for (size_t i = 0; i < head_dim; i++) {
-                std::vector<float> column(positions);
-                for (size_t t = 0; t < positions; t++) {
-                    column[t] = v.data()[t * stride + i];
-                }
-                ASSERT_TRUE(near(got[i], want[i], sum_tolerance(p.data(), column.data(), positions)))
-                    << positions << " positions, head_dim " << head_dim << ", column " << i;
-            }
         }
     }
 }

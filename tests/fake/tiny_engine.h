@@ -29,11 +29,12 @@ struct Ear {
 };
 
 struct TinyEngine {
-    explicit TinyEngine(const TinyShape& shape = {}, uint64_t context = 0)
+    explicit TinyEngine(const TinyShape& shape = {}, uint64_t context = 0, KvType kv_type = KvType::f16)
     {
         add_tiny_model(platform, "tiny.bin", shape);
         engine.emplace(platform);
         EXPECT_TRUE(engine->start("scalar").ok());
+        engine->want_kv_type(kv_type);
         auto loaded = engine->load("tiny.bin", {}, context, {});
         EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message.view());
         chat().settings.sampler = {.temperature = 0.0f, .top_p = 0.0f};

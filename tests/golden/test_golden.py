@@ -34,6 +34,8 @@ def ids_of(output: bytes) -> list[int]:
 
 def greedy_ids(llmk: Tool, expected: Reference, kernels: str) -> list[int]:
     options = ["-p", expected.prompt, "-n", str(expected.steps), "--temp", "0", "--ids", "--kernels", kernels]
+    # Activations that are rounded to int8 make near ties of their own; a cache in F16 would decide some of them.
+    options += ["--kv", "f32"] if expected.is_int8 else []
     result = llmk("generate", "-m", expected.model, *options)
     assert result.returncode == 0, result.stderr.decode()
     # Nothing but the ids, parted by spaces.
@@ -46,7 +48,9 @@ def logit_difference(llmk: Tool, expected: Reference, kernels: str, folder: Path
     rows, vocab_size = expected.logits.shape
     output = folder / "out.f32"
     ids = ",".join(map(str, expected.ids[:rows]))
-    result = llmk("logits", "-m", expected.model, "--ids", ids, "-o", output, "--kernels", kernels, *flags)
+    result = llmk(
+        "logits", "-m", expected.model, "--ids", ids, "-o", output, "--kernels", kernels, *flags, "--kv", "f32"
+    )
     assert result.returncode == 0, result.stderr.decode()
     logits = np.fromfile(output, "<f4")
     assert logits.size == rows * vocab_size
@@ -82,6 +86,6 @@ def test_published_texts(number: int, llmk: Tool, assets_dir: Path) -> None:
     text = published[number]
     model = assets_dir / "llama2c/stories260K.bin"
     # The draws of a seeded text follow the last bits of the logits: scalar alone is held to it.
-    result = llmk("generate", "-m", model, *text.options, "--kernels", "scalar")
+    result = llmk("generate", "-m", model, *text.options, "--kernels", "scalar", "--kv", "f32")
     assert result.returncode == 0, result.stderr.decode()
     assert result.stdout.decode().rstrip("\n") == text.text

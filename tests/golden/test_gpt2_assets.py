@@ -34,7 +34,20 @@ def converted(python: Path | str, source: Path, output: Path, *options: object) 
 
 def logits(llmk: Tool, model: Path, ids: list[int], kernels: str, folder: Path, *flags: str) -> Floats:
     output = folder / "logits.f32"
-    result = llmk("logits", "-m", model, "--ids", ",".join(map(str, ids)), "-o", output, "--kernels", kernels, *flags)
+    result = llmk(
+        "logits",
+        "-m",
+        model,
+        "--ids",
+        ",".join(map(str, ids)),
+        "-o",
+        output,
+        "--kernels",
+        kernels,
+        *flags,
+        "--kv",
+        "f32",
+    )
     assert result.returncode == 0, result.stderr.decode()
     return np.fromfile(output, "<f4").reshape(len(ids), -1)
 

@@ -52,7 +52,7 @@ def write_packed(source: Path, output: Path, kind: TensorType, unpacked: bool) -
 def logits_of(llmk: Tool, model: Path, ids: list[int], kernels: str, *flags: str) -> Float32Array:
     output = model.with_suffix(".f32")
     words = ",".join(map(str, ids))
-    result = llmk("logits", "-m", model, "--ids", words, "-o", output, "--kernels", kernels, *flags)
+    result = llmk("logits", "-m", model, "--ids", words, "-o", output, "--kernels", kernels, *flags, "--kv", "f32")
     assert result.returncode == 0, result.stderr.decode()
     return np.fromfile(output, "<f4")
 

@@ -144,6 +144,21 @@ def test_bench_prints_one_json_object_a_line(llmk: Tool, kernels: str) -> None:
             assert line[speed] > 0, speed
 
 
+def test_bench_behind_a_context(llmk: Tool) -> None:
+    options = ["-p", "0", "-n", "8", "-r", "1", "--json", "--context"]
+    read = []
+    for context in (0, 20, 40):
+        result = llmk("bench", "-m", TINY, *options, context)
+        assert result.returncode == 0, result.stderr.decode()
+        line = json.loads(result.stdout)
+        assert line["context"] == context
+        read.append(line["cache_bytes"])
+    assert read[2] - read[1] == read[1] - read[0] > 0
+    result = llmk("bench", "-m", TINY, *options, 57)
+    assert result.returncode == 1
+    assert b"--context, -p and -n: 57, 0 and 8 tokens together do not fit the context of 64" in result.stderr
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 REFUSED = {

@@ -43,6 +43,7 @@ Result<void> with_engine(Platform& platform, const ToolArgs& args,
     }
     Engine engine(platform);
     TRY(engine.start(args.kernels));
+    engine.want_kv_type(args.kv_type.value_or(KvType::f16));
     TRY(engine.load(args.model, args.tokenizer, args.context, {}));
     ToolContext tool{engine, nullptr, remark_to_stderr, nullptr};
     return run(tool, args);

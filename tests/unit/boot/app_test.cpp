@@ -194,11 +194,11 @@ TEST(App, AShrunkContextIsSaid)
 {
     Machine machine;
     TinyShape shape;
-    shape.context = 60'000;
+    shape.context = 100'000;
     add_tiny_model(machine.platform, "long.bin", shape);
     machine.platform.extents = {14 << 20};
     (void)machine.run("/exit\rq");
-    EXPECT_TRUE(machine.shown("[memory] the context was shrunk from 60000 to "));
+    EXPECT_TRUE(machine.shown("[memory] the context was shrunk from 100000 to "));
 }
 
 TEST(App, ConfigErrorsAreNamedWithTheirLines)

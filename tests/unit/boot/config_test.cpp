@@ -34,7 +34,7 @@ TEST(Config, EveryKey)
     const Parsed parsed("temp = 0.85\nmin_p=0.05\ntop_p =0.95\ntop_k= 80\nnorepeat = 4\nrepeat = 1.15 64\n"
                         "max_tokens = 160\nseed = 18446744073709551615\nstop = ###\nstop = \" User:\"\nstats = off\n"
                         "default = stories15M.bin\ntimeout = 5\nautorun = \\scripts\\new.txt\nthreads = 0\n"
-                        "kernels = sse2\nctx = 2048\nsystem = You are kind. # really\ntemplate = chatml\n"
+                        "kernels = sse2\nctx = 2048\nkv = Q8_0\nsystem = You are kind. # really\ntemplate = chatml\n"
                         "keymap = de\nlog = yes\nstrict_budget = 1\nlookup = 3");
     EXPECT_EQ(parsed.sentences, Sentences());
     const Config& c = parsed.config;
@@ -57,6 +57,7 @@ TEST(Config, EveryKey)
     EXPECT_EQ(c.threads, 0u);
     EXPECT_EQ(c.kernels->view(), "sse2");
     EXPECT_EQ(c.context, 2048u);
+    EXPECT_EQ(c.kv_type, KvType::q8_0);
     EXPECT_EQ(c.system->view(), "You are kind. # really") << "a text may hold '#'";
     EXPECT_EQ(c.chat_template->view(), "chatml");
     EXPECT_EQ(c.keymap->view(), "de");
@@ -67,7 +68,7 @@ TEST(Config, EveryKey)
 
 TEST(Config, TheTestAboveKnowsTheWholeTable)
 {
-    EXPECT_EQ(config_keys().size(), 22u);
+    EXPECT_EQ(config_keys().size(), 23u);
     for (const auto& key : config_keys()) {
         EXPECT_FALSE(key.help.empty());
         EXPECT_LE(key.name.size(), 31u);

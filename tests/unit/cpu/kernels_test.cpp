@@ -213,7 +213,7 @@ TEST(Calibration, ThePickIsTheFastestOfEach)
     EXPECT_STREQ(choice.gemm.name, "scalar");
     EXPECT_EQ(choice.gemm.gemv_f32, kScalar.gemv_f32);
     EXPECT_STREQ(choice.attention.name, "sse2");
-    EXPECT_EQ(choice.attention.attention_scores, kSse2.attention_scores);
+    EXPECT_EQ(choice.attention.attention_f16, kSse2.attention_f16);
     EXPECT_TRUE(is_complete(choice.gemm));
     EXPECT_TRUE(is_complete(choice.attention));
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A running model's cache: what is in it after prefill, decode, rewind and drop, and what trips leave.
+#include "fake/first_keys.h"
 #include "fake/tiny_engine.h"
 
 #include <cmath>
@@ -57,6 +58,23 @@ TEST(Session, RewindForgets)
     EXPECT_EQ(session.length(), 21u) << "never forward";
 }
 
+TEST(Session, PretendedContextIsCopiesOfOneBatch)
+{
+    TinyShape shape;
+    shape.context = 400;
+    TinyEngine tiny(shape);
+    Session& session = tiny.session();
+    ASSERT_TRUE(session.pretend(300, 9).ok());
+    EXPECT_EQ(tiny.tokens(), std::vector<Token>(300, 9));
+    ASSERT_TRUE(session.decode(5).ok());
+    for (const float logit : tiny.logits()) {
+        ASSERT_TRUE(std::isfinite(logit));
+    }
+    EXPECT_EQ(session.pretend(401, 9).error().status, Status::invalid_argument);
+    ASSERT_TRUE(session.pretend(0, 9).ok());
+    EXPECT_EQ(session.length(), 0u);
+}
+
 TEST(Session, InterruptedBetweenBatches)
 {
     TinyShape shape;
@@ -107,34 +125,41 @@ TEST(Session, BudgetsOverrunAreNoticed)
     EXPECT_EQ(session.length(), 1u);
 }
 
-/// Keys of layer 0 depend on the token and its position alone: after a drop they must be those of a fresh run.
-std::vector<float> first_keys(Engine& engine, size_t positions)
-{
-    // The first allocation in KV is the keys: (layers, context, kv_dim).
-    const auto& extent = engine.zones()[ZoneId::kv].extents()[0];
-    const auto* keys = reinterpret_cast<const float*>(extent.base + Arena::kFrontBytes);
-    const size_t kv_dim = engine.model().desc.head_count_kv * engine.model().desc.head_dim;
-    return {keys, keys + positions * kv_dim};
-}
+/// Of each type that a cache can have, how far a key may be off that was turned once: of the largest.
+constexpr struct {
+    KvType type;
+    float tolerance;
+} kTurned[] = {{KvType::f32, 4e-6f}, {KvType::f16, 1e-3f}, {KvType::q8_0, 1.5e-2f}};
 
 TEST(Session, DropTurnsKeysBack)
 {
     const auto tokens = some_tokens(60, 6);
-    for (const auto& [from, count] :
-         {std::pair(size_t{0}, size_t{10}), std::pair(size_t{5}, size_t{1}), std::pair(size_t{10}, size_t{40}),
-          std::pair(size_t{50}, size_t{10}), std::pair(size_t{20}, size_t{0})}) {
-        TinyEngine tiny;
-        ASSERT_TRUE(tiny.session().prefill(tokens, {}).ok());
-        tiny.session().drop(from, count);
-        auto left = tokens;
-        left.erase(left.begin() + static_cast<ptrdiff_t>(from), left.begin() + static_cast<ptrdiff_t>(from + count));
-        EXPECT_EQ(tiny.tokens(), left);
-        const auto shifted = first_keys(*tiny.engine, left.size());
-        TinyEngine fresh;
-        ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
-        EXPECT_LT(largest_difference(shifted, first_keys(*fresh.engine, left.size())), 1e-5f) << from << " " << count;
-        ASSERT_TRUE(tiny.session().decode(9).ok());
-        EXPECT_EQ(tiny.session().length(), left.size() + 1);
+    TinyShape shape;
+    shape.dim = 64;
+    shape.heads = 2;
+    shape.kv_heads = 1;
+    for (const auto& [type, tolerance] : kTurned) {
+        for (const auto& [from, count] :
+             {std::pair(size_t{0}, size_t{10}), std::pair(size_t{5}, size_t{1}), std::pair(size_t{10}, size_t{40}),
+              std::pair(size_t{50}, size_t{10}), std::pair(size_t{20}, size_t{0})}) {
+            TinyEngine tiny(shape, 0, type);
+            ASSERT_EQ(tiny.session().plan().kv_type, type);
+            ASSERT_TRUE(tiny.session().prefill(tokens, {}).ok());
+            tiny.session().drop(from, count);
+            auto left = tokens;
+            left.erase(left.begin() + static_cast<ptrdiff_t>(from),
+                       left.begin() + static_cast<ptrdiff_t>(from + count));
+            EXPECT_EQ(tiny.tokens(), left);
+            const auto shifted = first_keys(*tiny.engine, left.size());
+            TinyEngine fresh(shape, 0, type);
+            ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
+            const auto wanted = first_keys(*fresh.engine, left.size());
+            const float largest = largest_difference(wanted, std::vector<float>(wanted.size()));
+            EXPECT_LT(largest_difference(shifted, wanted), tolerance * largest)
+                << from << " " << count << " " << kv_type_name(type);
+            ASSERT_TRUE(tiny.session().decode(9).ok());
+            EXPECT_EQ(tiny.session().length(), left.size() + 1);
+        }
     }
 }
 
@@ -163,7 +188,7 @@ TEST(Session, DropRunsTheRestAgainWherePositionsAreAbsolute)
 
 TEST(Session, DropAndDropAgainStaysExact)
 {
-    TinyEngine tiny;
+    TinyEngine tiny({}, 0, KvType::f32);
     auto left = some_tokens(60, 7);
     ASSERT_TRUE(tiny.session().prefill(left, {}).ok());
     for (int i = 0; i < 25; ++i) { // many small turns: errors must not add up
@@ -171,9 +196,27 @@ TEST(Session, DropAndDropAgainStaysExact)
         left.erase(left.begin() + 1, left.begin() + 3);
     }
     EXPECT_EQ(tiny.tokens(), left);
-    TinyEngine fresh;
+    TinyEngine fresh({}, 0, KvType::f32);
     ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
     EXPECT_LT(largest_difference(first_keys(*tiny.engine, left.size()), first_keys(*fresh.engine, left.size())), 1e-4f);
+}
+
+/// Packed keys are rounded anew by each turn; the errors go in all directions, so they add up as a random walk does.
+TEST(Session, DropAndDropAgainWithAPackedCache)
+{
+    TinyEngine tiny;
+    ASSERT_EQ(tiny.session().plan().kv_type, KvType::f16);
+    auto left = some_tokens(60, 7);
+    ASSERT_TRUE(tiny.session().prefill(left, {}).ok());
+    for (int i = 0; i < 25; ++i) {
+        tiny.session().drop(1, 2);
+        left.erase(left.begin() + 1, left.begin() + 3);
+    }
+    TinyEngine fresh;
+    ASSERT_TRUE(fresh.session().prefill(left, {}).ok());
+    const float off = largest_difference(first_keys(*tiny.engine, left.size()), first_keys(*fresh.engine, left.size()));
+    EXPECT_LT(off, 5 * 2.5e-3f);
+    EXPECT_GT(off, 1e-5f) << "of a type that rounds";
 }
 
 TEST(Session, OpenFailsWithoutLeaks)

@@ -2,6 +2,7 @@
 //
 // Each architecture against itself, what it refuses, and what each of its parts does. Against transformers:
 // tests/golden/test_architectures.py.
+#include "fake/first_keys.h"
 #include "fake/tiny_arch.h"
 #include "fake/tiny_engine.h"
 #include "model/decoder.h"
@@ -25,10 +26,11 @@ std::vector<Token> some_tokens(size_t count, uint32_t seed)
 
 /// A loaded GGUF file.
 struct Loaded {
-    explicit Loaded(const GgufFile& file, uint64_t context = 0)
+    explicit Loaded(const GgufFile& file, uint64_t context = 0, KvType kv_type = KvType::f16)
     {
         platform.add_file("m.gguf", file.bytes());
         EXPECT_TRUE(engine.start("scalar").ok());
+        engine.want_kv_type(kv_type);
         auto loaded = engine.load("m.gguf", {}, context, {});
         EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : loaded.error().message.view());
     }
@@ -322,15 +324,6 @@ TEST(Decoder, TheLargestGemmasScaleTheirQueriesOtherwise)
     }
 }
 
-/// Keys of layer 0 depend on the token and its position alone: after a drop they must be those of a fresh run.
-std::vector<float> first_keys(Engine& engine, size_t positions)
-{
-    const auto& extent = engine.zones()[ZoneId::kv].extents()[0];
-    const auto* keys = reinterpret_cast<const float*>(extent.base + Arena::kFrontBytes);
-    const size_t kv_dim = engine.model().desc.head_count_kv * engine.model().desc.head_dim;
-    return {keys, keys + positions * kv_dim};
-}
-
 TEST(Decoder, DroppedPositionsTurnKeysBack)
 {
     for (const char* name : kTinyArchitectures) {
@@ -340,11 +333,11 @@ TEST(Decoder, DroppedPositionsTurnKeysBack)
             file.u32("phi3.rope.dimension_count", 6);
         }
         auto tokens = some_tokens(40, 8);
-        Loaded model(file);
+        Loaded model(file, 0, KvType::f32);
         ASSERT_TRUE(model.session().prefill(tokens, {}).ok());
         model.session().drop(5, 10);
         tokens.erase(tokens.begin() + 5, tokens.begin() + 15);
-        Loaded fresh(file);
+        Loaded fresh(file, 0, KvType::f32);
         ASSERT_TRUE(fresh.session().prefill(tokens, {}).ok());
         EXPECT_LT(largest_difference(first_keys(model.engine, 30), first_keys(fresh.engine, 30)), 2e-5f) << name;
         EXPECT_EQ(model.engine.model().architecture->shift_keys == nullptr, std::string_view(name) == "gpt2");

@@ -107,7 +107,8 @@ TEST(ToolArgs, SameFlagOtherMeaning)
     EXPECT_TRUE(logits.decode);
     EXPECT_FALSE(logits.ids);
     ToolArgs bench;
-    ASSERT_TRUE(parse(Tool::bench, {"-p", "128", "-n", "64", "-r", "3", "--json"}, bench).ok());
+    ASSERT_TRUE(parse(Tool::bench, {"-p", "128", "-n", "64", "-r", "3", "--context", "512", "--json"}, bench).ok());
+    EXPECT_EQ(bench.depth, 512u);
     EXPECT_EQ(*bench.prompt, "128");
     EXPECT_EQ(bench.runs, 3u);
     EXPECT_TRUE(bench.json);
