@@ -101,6 +101,7 @@ void App::start()
     if (m_config.threads) {
         m_platform.use_processors(*m_config.threads);
     }
+    m_platform.use_bounce_buffer(m_config.bounce.value_or(true));
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);

@@ -220,23 +220,49 @@ bool Processors::start()
     return true;
 }
 
-void Processors::run(JobBoard::Function function, void* context, size_t parts)
+void Processors::begin(JobBoard::Function function, void* context, size_t parts)
 {
-    if (!start()) {
-        for (size_t part = 0; part < parts; ++part) {
-            function(context, part);
-        }
+    LLMK_ASSERT(m_job.function == nullptr);
+    m_job = {function, context, parts, false};
+    offer();
+}
+
+void Processors::offer()
+{
+    if (!m_job.offered && start()) {
+        m_board.publish(m_job.function, m_job.context, m_job.parts);
+        m_job.offered = true;
+    }
+}
+
+bool Processors::done()
+{
+    if (m_job.function == nullptr) {
+        return true;
+    }
+    offer(); // the firmware may have been late
+    return m_job.offered && m_board.finished();
+}
+
+void Processors::end()
+{
+    if (m_job.function == nullptr) {
         return;
     }
-    m_board.publish(function, context, parts);
+    offer();
+    for (size_t part = 0; !m_job.offered && part < m_job.parts; ++part) {
+        m_job.function(m_job.context, part);
+    }
     m_board.claim();
-    while (!m_board.finished()) {
+    while (m_job.offered && !m_board.finished()) {
         __builtin_ia32_pause();
     }
+    m_job = {};
 }
 
 void Processors::rest()
 {
+    LLMK_ASSERT(m_job.function == nullptr);
     if (m_state != State::working) {
         return;
     }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+//
+// Checksums of what lies in WEIGHTS: made while the model is read, by the other processors where there are any, and
+// compared by /verify. Of a tensor it is the sum of its blocks' checksums, each with its number mixed in, so that
+// blocks can be done in any order by any processor, and a change within one block always shows. Order for a tensor: it
+// is read, then laid out as the kernels want it, then summed.
+#pragma once
+
+#include "model/model.h"
+
+namespace llmk {
+
+/// Large enough that claiming one costs nothing, small enough that nobody waits long for the last.
+constexpr uint64_t kCheckBlockBytes = 256 * 1024;
+
+/// The blocks of a run of tensors, as parts of a parallel job that adds to TensorDesc::checksum, from 0 on.
+class BlockSums {
+public:
+    BlockSums() = default;
+    /// They must outlive the job.
+    explicit BlockSums(std::span<TensorDesc> tensors);
+
+    size_t parts() const { return m_parts; }
+    /// A ParallelFunction on a BlockSums.
+    static void add_part(void* sums, size_t part);
+
+private:
+    std::span<TensorDesc> m_tensors;
+    size_t m_parts = 0;
+};
+
+/// Sums tensors as they become complete. With other processors the caller goes on meanwhile; alone, it does the work
+/// itself, between two reads, while the bytes are in the cache.
+class LoadChecks {
+public:
+    LoadChecks(Platform& platform, std::span<TensorDesc> tensors);
+    /// A job is never left behind: its tensors may go.
+    ~LoadChecks() { m_platform.parallel_end(); }
+    LoadChecks(const LoadChecks&) = delete;
+    LoadChecks& operator=(const LoadChecks&) = delete;
+
+    /// The first `count` tensors are in memory.
+    void ready(size_t count);
+    /// Returns when all that are ready are summed.
+    void finish();
+
+private:
+    void begin();
+
+    Platform& m_platform;
+    std::span<TensorDesc> m_tensors;
+    bool m_alone;
+    size_t m_begun = 0;
+    size_t m_ready = 0;
+    BlockSums m_job;
+};
+
+/// What /verify found.
+struct WeightReport {
+    uint64_t bytes = 0;
+    uint64_t ticks = 0;
+    size_t changed = 0; ///< pieces whose checksum is no longer that of the load
+    Text<64> first;     ///< the first of them: a tensor's name, or "the vocabulary"
+    uint64_t address = 0;
+};
+
+/// Sums the vocabulary and what the architecture computed, as the load leaves them in WEIGHTS behind the tensors.
+uint64_t extra_checksum(const Arena& weights);
+
+/// Sums WEIGHTS again, on all processors.
+WeightReport verify_weights(Platform& platform, const Model& model, const Arena& weights);
+
+} // namespace llmk
