@@ -4,9 +4,9 @@
 // (a bit that flipped, a stick that lied), not forgery.
 //
 // Eight lanes take the 64-bit words of the data in turn: lane = (lane xor word) * an odd constant, then lane = lane xor
-// (lane >> 32). Each step is one-to-one in the word, so a change within one word always changes the sum; the shift keeps
-// changes of the highest bits of several words from cancelling, as a plain product would let them. The lanes, what is
-// left of the data (filled up with zeros) and its length are folded the same way. (Multiply and shift, as in
+// (lane >> 32). Each step is one-to-one in the word, so a change within one word always changes the sum; the shift
+// keeps changes of the highest bits of several words from cancelling, as a plain product would let them. The lanes,
+// what is left of the data (filled up with zeros) and its length are folded the same way. (Multiply and shift, as in
 // splitmix64 and MurmurHash; the constants are odd fractions of the golden ratio and of the square root of three.)
 #pragma once
 

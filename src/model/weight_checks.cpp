@@ -40,8 +40,9 @@ void BlockSums::add_part(void* sums, size_t part)
         .fetch_add(block_sum(tensor.data, tensor.size_bytes, part), std::memory_order_relaxed);
 }
 
-LoadChecks::LoadChecks(Platform& platform, std::span<TensorDesc> tensors)
-    : m_platform(platform), m_tensors(tensors), m_alone(platform.processor_count() == 1)
+LoadChecks::LoadChecks(Platform& platform, std::span<TensorDesc> tensors, uint64_t total_bytes)
+    : m_platform(platform), m_tensors(tensors),
+      m_alone(total_bytes < kWorthTheOthersBytes || platform.processor_count() == 1)
 {
 }
 
@@ -49,19 +50,21 @@ void LoadChecks::begin()
 {
     m_job = BlockSums(m_tensors.subspan(m_begun, m_ready - m_begun));
     m_begun = m_ready;
-    m_platform.parallel_begin(BlockSums::add_part, &m_job, m_job.parts());
+    if (m_alone) {
+        for (size_t part = 0; part < m_job.parts(); ++part) {
+            BlockSums::add_part(&m_job, part);
+        }
+    } else {
+        m_platform.parallel_begin(BlockSums::add_part, &m_job, m_job.parts());
+    }
 }
 
 void LoadChecks::ready(size_t count)
 {
     m_ready = count;
-    if (m_ready == m_begun || !m_platform.parallel_done()) {
-        return; // the others are still at the last ones
-    }
-    m_platform.parallel_end();
-    begin();
-    if (m_alone) {
+    if (m_ready != m_begun && m_platform.parallel_done()) { // else the others are still at the last ones
         m_platform.parallel_end();
+        begin();
     }
 }
 

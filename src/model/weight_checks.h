@@ -29,11 +29,16 @@ private:
     size_t m_parts = 0;
 };
 
+/// Firmware takes ten milliseconds to start the others, and does not start them again for a tenth of a second once they
+/// are back: of fewer bytes than this one processor has made the sums sooner, and the first turn finds all of them.
+constexpr uint64_t kWorthTheOthersBytes = 128u << 20;
+
 /// Sums tensors as they become complete. With other processors the caller goes on meanwhile; alone, it does the work
 /// itself, between two reads, while the bytes are in the cache.
 class LoadChecks {
 public:
-    LoadChecks(Platform& platform, std::span<TensorDesc> tensors);
+    /// `total_bytes` are those of all tensors.
+    LoadChecks(Platform& platform, std::span<TensorDesc> tensors, uint64_t total_bytes);
     /// A job is never left behind: its tensors may go.
     ~LoadChecks() { m_platform.parallel_end(); }
     LoadChecks(const LoadChecks&) = delete;

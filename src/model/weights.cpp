@@ -109,7 +109,7 @@ constexpr size_t kMaxPieces = Arena::kMaxExtents - 1;
 class WeightReader {
 public:
     WeightReader(Platform& platform, ModelDesc& desc, const LoadObserver& observer, uint64_t total)
-        : m_platform(platform), m_desc(desc), m_observer(observer), m_checks(platform, desc.tensors.span()),
+        : m_platform(platform), m_desc(desc), m_observer(observer), m_checks(platform, desc.tensors.span(), total),
           m_total(total)
     {
     }

@@ -176,12 +176,17 @@ void EFIAPI Processors::enter(void* processors)
 void Processors::work(void* processors)
 {
     JobBoard& board = static_cast<Processors*>(processors)->m_board;
-    const bool can_monitor = has_monitor();
+    // Under an emulator PAUSE and MWAIT leave the translated code and take the lock of its devices: a processor that
+    // waits with them makes another's reading of a disk many times slower.
+    const bool emulated = detect_cpu().emulated;
+    const bool can_monitor = has_monitor() && !emulated;
     while (!board.closed()) {
         const uint64_t seen = board.ticket().load(std::memory_order_acquire);
         board.claim();
         for (int i = 0; i < kSpins && !board.open() && !board.closed(); ++i) {
-            __builtin_ia32_pause();
+            if (!emulated) {
+                __builtin_ia32_pause();
+            }
         }
         if (can_monitor && !board.open() && !board.closed()) {
             monitor_wait(board.ticket(), seen);

@@ -8,8 +8,7 @@
 #include "fake/tiny_repl.h"
 #include "platform/host/host_platform.h"
 
-#include <filesystem>
-#include <fstream>
+#include <vector>
 
 namespace llmk {
 namespace {
@@ -55,58 +54,95 @@ TEST(WeightChecks, ASumIsThatOfTheBlocksInMemory)
     EXPECT_GT(several, 0u);
 }
 
-/// Alone, with others that keep up, with others that do not, parts in either order, over host threads: the same sums.
-TEST(WeightChecks, WhoeverMakesThem)
+/// The sums of the loaded tensors once more, as they become ready by ones, twos, threes ..., with a look every time.
+Sums again(Platform& platform, Engine& engine, uint64_t total_bytes)
 {
-    const auto fake = [](size_t processors, bool reversed, size_t& by_others) {
-        FakePlatform platform;
-        platform.processors = processors;
-        platform.parallel_reversed = reversed;
-        add_tiny_model(platform, "tiny.bin", three_reads());
-        Engine engine(platform);
-        EXPECT_TRUE(engine.start("scalar").ok());
-        EXPECT_TRUE(engine.load("tiny.bin", {}, 0, {}).ok());
-        EXPECT_GT(platform.jobs_begun, 1u) << "one for what the first read brought, one for the rest";
-        by_others = platform.parts_done_by_others;
-        return sums_of(engine);
-    };
-    size_t by_others = 0;
-    const Sums alone = fake(1, false, by_others);
-    EXPECT_EQ(by_others, 0u);
-    EXPECT_EQ(fake(1, true, by_others), alone);
-    EXPECT_EQ(fake(4, false, by_others), alone);
-    EXPECT_EQ(fake(4, true, by_others), alone);
-
-    const std::string folder = testing::TempDir() + "weight_checks";
-    std::filesystem::create_directories(folder);
-    FakePlatform files;
-    add_tiny_model(files, "tiny.bin", three_reads());
-    for (const auto& [path, node] : files.volume().nodes) {
-        std::ofstream(folder + "/" + path, std::ios::binary) << node.content;
+    std::vector<TensorDesc> tensors(engine.model().desc.tensors.begin(), engine.model().desc.tensors.end());
+    for (TensorDesc& tensor : tensors) {
+        tensor.checksum = 0;
     }
-    for (const size_t threads : {1u, 3u}) {
-        HostPlatform host({.root = folder, .threads = threads, .memory_bytes = uint64_t{1} << 30});
-        Engine engine(host);
-        ASSERT_TRUE(engine.start("scalar").ok());
-        const auto loaded = engine.load("tiny.bin", {}, 0, {});
-        ASSERT_TRUE(loaded.ok()) << loaded.error().message.view();
-        EXPECT_EQ(sums_of(engine), alone);
-        EXPECT_TRUE(engine.verify().ok());
+    {
+        LoadChecks checks(platform, tensors, total_bytes);
+        size_t count = 0;
+        for (size_t step = 0; count < tensors.size(); ++step) {
+            count = std::min(count + step % 4, tensors.size());
+            checks.ready(count);
+        }
+        checks.finish();
     }
-    std::filesystem::remove_all(folder);
+    Sums sums;
+    for (const TensorDesc& tensor : tensors) {
+        sums.push_back(tensor.checksum);
+    }
+    return sums;
 }
 
-TEST(WeightChecks, OthersWorkWhileTheReaderReads)
+/// Alone, with others that keep up and others that do not, parts in either order, over host threads: the same sums.
+TEST(WeightChecks, WhoeverMakesThem)
+{
+    TinyEngine tiny(three_reads());
+    FakePlatform& platform = tiny.platform;
+    const Sums loaded = sums_of(*tiny.engine);
+    EXPECT_EQ(platform.jobs_begun, 0u) << "so few bytes are not worth the start of the others";
+    EXPECT_EQ(again(platform, *tiny.engine, UINT64_MAX), loaded);
+    EXPECT_EQ(platform.jobs_begun, 0u) << "there are none";
+    for (const bool reversed : {false, true}) {
+        platform.processors = 4;
+        platform.parallel_reversed = reversed;
+        platform.jobs_begun = platform.parts_done_by_others = 0;
+        EXPECT_EQ(again(platform, *tiny.engine, UINT64_MAX), loaded);
+        EXPECT_GT(platform.jobs_begun, 1u);
+        EXPECT_GT(platform.parts_done_by_others, 0u);
+        EXPECT_TRUE(tiny.engine->verify().ok());
+    }
+    HostPlatform host({.root = {}, .threads = 3, .memory_bytes = uint64_t{1} << 30});
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_EQ(again(host, *tiny.engine, UINT64_MAX), loaded);
+    }
+}
+
+/// A load that is cancelled leaves no job behind: its tensors' memory goes.
+TEST(WeightChecks, WhatIsNotFinishedIsEnded)
+{
+    TinyEngine tiny(three_reads());
+    tiny.platform.processors = 2;
+    std::vector<TensorDesc> tensors(tiny.engine->model().desc.tensors.begin(), tiny.engine->model().desc.tensors.end());
+    {
+        LoadChecks checks(tiny.platform, tensors, UINT64_MAX);
+        checks.ready(tensors.size());
+        EXPECT_FALSE(tiny.platform.parallel_done());
+    }
+    EXPECT_TRUE(tiny.platform.parallel_done());
+    auto pages = tiny.platform.pages_alloc(4096); // the fake complains if a job is under way
+    ASSERT_TRUE(pages.ok());
+    tiny.platform.pages_free(pages.value(), 4096);
+}
+
+/// From the threshold on the reader leaves it to the others: a file of zeros behind a header.
+TEST(WeightChecks, ALargeModelIsSummedByTheOthers)
 {
     FakePlatform platform;
     platform.processors = 2;
-    const GgufFile whole = tiny_gguf();
-    add_shards(platform, "m", split_gguf(whole, {7, 5, 8})); // three files, so three reads at least
+    TinyShape shape;
+    shape.dim = 1024;
+    shape.hidden = 512;
+    shape.layers = 1;
+    shape.vocab = 24'000;
+    const int32_t header[] = {shape.dim, shape.hidden, shape.layers, shape.heads, shape.kv_heads, shape.vocab, 64};
+    const uint64_t head = static_cast<uint64_t>(shape.dim) / static_cast<uint64_t>(shape.heads);
+    const uint64_t dim = 1024;
+    const uint64_t floats =
+        24'000 * dim + 2 * dim + dim * dim * 2 + dim * head * 2 * 2 + 3 * dim * 512 + dim + 64 * head;
+    platform.add_large_file("zeros.bin", {reinterpret_cast<const char*>(header), sizeof header}, floats * 4, "");
+    platform.add_file("zeros.tok.bin", tokenizer_file(tiny_vocabulary(shape.vocab)));
     Engine engine(platform);
     ASSERT_TRUE(engine.start("scalar").ok());
-    ASSERT_TRUE(engine.load("m-00001-of-00003.gguf", {}, 0, {}).ok());
-    EXPECT_GT(platform.parts_done_by_others, 0u);
+    const auto loaded = engine.load("zeros.bin", {}, 0, {});
+    ASSERT_TRUE(loaded.ok()) << loaded.error().message.view();
+    EXPECT_GT(platform.jobs_begun, 0u);
+    const uint64_t begun = platform.jobs_begun;
     EXPECT_TRUE(engine.verify().ok());
+    EXPECT_EQ(platform.jobs_begun, begun) << "/verify waits for what it began";
 }
 
 TEST(WeightChecks, AFlippedBitIsFoundAndNamed)
