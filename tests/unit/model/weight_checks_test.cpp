@@ -127,7 +127,7 @@ TEST(WeightChecks, ALargeModelIsSummedByTheOthers)
     shape.dim = 1024;
     shape.hidden = 512;
     shape.layers = 1;
-    shape.vocab = 24'000;
+    shape.vocab = 36'000;
     const int32_t header[] = {shape.dim, shape.hidden, shape.layers, shape.heads, shape.kv_heads, shape.vocab, 64};
     const uint64_t head = static_cast<uint64_t>(shape.dim) / static_cast<uint64_t>(shape.heads);
     const uint64_t dim = 1024;
