@@ -44,7 +44,7 @@ CORE := \
   src/format/vocabularies.cpp \
   src/model/archs.cpp src/model/decoder.cpp src/model/decoder_check.cpp src/model/decoder_forward.cpp \
   src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/llama.cpp src/model/loader.cpp \
-  src/model/ops.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
+  src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weight_checks.cpp src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
@@ -58,12 +58,17 @@ APP := \
   src/boot/menu_view.cpp
 
 KERNELS_scalar := kernels/scalar/activations.cpp kernels/scalar/dequantize.cpp kernels/scalar/elementary.cpp \
-  kernels/scalar/scalar.cpp
-KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/q8.cpp \
-  kernels/sse2/sse2.cpp
+  kernels/scalar/half.cpp kernels/scalar/panels.cpp kernels/scalar/scalar.cpp
+KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/dequantize.cpp kernels/sse2/gemm.cpp kernels/sse2/half.cpp \
+  kernels/sse2/panels.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
 KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
-  kernels/avx2/q8.cpp
-KERNELS := $(KERNELS_scalar) $(KERNELS_sse2) $(KERNELS_avx2)
+  kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
+KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
+KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
+  kernels/avx512/half.cpp kernels/avx512/panels.cpp
+KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
+KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni
+KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
   acpi_timer.cpp clock.cpp console.cpp devices.cpp entry.cpp file_info.cpp file_io.cpp keyboard.cpp memory.cpp \
@@ -95,8 +100,14 @@ CHECK_FLAGS := $(COMMON) -pthread -O1 -fsanitize=address,undefined -fno-sanitize
 # Scalar stays scalar: it is what the others are measured and checked against.
 ISA_scalar := -O2 -fno-tree-vectorize -fno-tree-slp-vectorize
 ISA_sse2 := -O3 -msse2
-ISA_avx2 := -O3 -mavx2 -mfma
-isa_flags = $(foreach s,scalar sse2 avx2,$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
+ISA_avx2 := -O3 -mavx2 -mfma -mf16c
+ISA_avx_vnni := $(ISA_avx2) -mavxvnni
+# GCC prefers half of a 512-bit vector unless told. Its own intrinsics leave lanes undefined by using what is
+# uninitialized (GCC bug 105593), so that warning is off here.
+ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 \
+  -Wno-uninitialized -Wno-maybe-uninitialized
+ISA_avx512_vnni := $(ISA_avx512) -mavx512vnni
+isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------
 

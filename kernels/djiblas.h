@@ -10,6 +10,8 @@
 // they need none at all (a file may place its float scales at any byte). Inputs and outputs never overlap unless said.
 #pragma once
 
+#include "kernels/panels.h"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +25,10 @@ enum Feature : uint32_t {
     kFeatureSse2 = 1u << 0,
     kFeatureAvx2 = 1u << 1,
     kFeatureFma = 1u << 2,
+    kFeatureF16c = 1u << 3,
+    kFeatureAvx512 = 1u << 4, ///< F, BW, DQ and VL together
+    kFeatureAvx512Vnni = 1u << 5,
+    kFeatureAvxVnni = 1u << 6,
 };
 
 /// Widest batch that gemm_* takes in one call.
@@ -59,81 +65,88 @@ constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 
 using Dequantize = void (*)(float* out, const uint8_t* blocks, size_t n);
 
 struct KernelSet {
-    const char* name;  ///< "scalar", "sse2", "avx2": as typed in `/kernels NAME` and `kernels=NAME`
-    const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA"
+    const char* name;  ///< "scalar", "sse2", "avx2", ...: as typed in `/kernels NAME` and `kernels=NAME`
+    const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA", ...
     uint32_t features; ///< all of these Feature bits are needed
 
     /// Sum of a[i] * b[i] over n.
-    float (*dot_f32)(const float* a, const float* b, size_t n);
+    float (*dot_f32)(const float* a, const float* b, size_t n) = nullptr;
 
     /// GEMV: y[r] = sum over c of w[r*cols + c] * x[c], for r in [0, rows).
-    void (*gemv_f32)(float* y, const float* w, const float* x, size_t rows, size_t cols);
+    void (*gemv_f32)(float* y, const float* w, const float* x, size_t rows, size_t cols) = nullptr;
+
+    /// gemv_f32 with weights as dequantize_f16 gives them: w holds rows * cols little-endian binary16 at any address.
+    /// What a signalling NaN gives is quiet.
+    void (*gemv_f16)(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols) = nullptr;
+
+    /// The same with dequantize_bf16's weights.
+    void (*gemv_bf16)(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols) = nullptr;
 
     /// SGEMM: y[b*y_stride + r] = sum over c of w[r*cols + c] * x[b*x_stride + c], for b in [0, batch), batch <=
     /// kMaxBatch, r in [0, rows).
     void (*gemm_f32)(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
-                     size_t cols, size_t batch);
+                     size_t cols, size_t batch) = nullptr;
 
     /// llama2.c's Q8_0: per group of `group` values (n is a multiple), scale = max|x| / 127 and q = x / scale rounded
     /// half away from zero. A group of zeros gets scale 0 and zeros (runq.c's quantize would divide by zero).
-    void (*quantize_q8)(int8_t* q, float* scales, const float* x, size_t n, size_t group);
+    void (*quantize_q8)(int8_t* q, float* scales, const float* x, size_t n, size_t group) = nullptr;
 
     /// int8 GEMV: y[r] = sum over groups g of (sum over the group of wq*xq, exact in int32) * ws[r][g] * xs[g]. w is
     /// (rows, cols) int8, ws (rows, cols/group). group divides cols; any group from 1 on. The sum over groups is in
     /// float and may be reordered.
     void (*gemv_q8)(float* y, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales,
-                    size_t rows, size_t cols, size_t group);
+                    size_t rows, size_t cols, size_t group) = nullptr;
 
     /// The same for `batch` rows of x: xq (batch, cols), xs (batch, cols/group), y as in gemm_f32.
     void (*gemm_q8)(float* y, size_t y_stride, const int8_t* w, const UnalignedF32* w_scales, const int8_t* x,
-                    const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch);
+                    const float* x_scales, size_t rows, size_t cols, size_t group, size_t batch) = nullptr;
 
     /// Attention scores of one head: scores[t] = (q . k[t]) / divisor, k[t] = k + t*k_stride, t in [0, positions).
     /// Scalar divides, as run.c does; the others may multiply by the inverse.
     void (*attention_scores)(float* scores, const float* q, const float* k, size_t k_stride, size_t positions,
-                             size_t head_dim, float divisor);
+                             size_t head_dim, float divisor) = nullptr;
 
     /// Weighted sum of values of one head: out[i] = sum over t of p[t] * v[t*v_stride + i], i in [0, head_dim).
     void (*attention_sum)(float* out, const float* p, const float* v, size_t v_stride, size_t positions,
-                          size_t head_dim);
+                          size_t head_dim) = nullptr;
 
     /// In place: x[i] = exp(x[i] - max) / sum. n >= 1. A row of -inf but for one is a one. NaN in, NaN out.
-    void (*softmax)(float* x, size_t n);
+    void (*softmax)(float* x, size_t n) = nullptr;
 
     /// out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]. `out` may be `x`.
-    void (*rmsnorm)(float* out, const float* x, const float* weight, size_t n, float epsilon);
+    void (*rmsnorm)(float* out, const float* x, const float* weight, size_t n, float epsilon) = nullptr;
 
     /// LayerNorm: out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i], the variance being the mean
     /// of (x[i] - mean)^2, taken in a second pass. No bias where `bias` is null. `out` may be `x`. n >= 1.
-    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon);
+    void (*layernorm)(float* out, const float* x, const float* weight, const float* bias, size_t n, float epsilon) = nullptr;
 
     /// SwiGLU: gate[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + exp(-v)).
-    void (*swiglu)(float* gate, const float* up, size_t n);
+    void (*swiglu)(float* gate, const float* up, size_t n) = nullptr;
 
     /// GELU by its tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415): x[i] = x[i]/2 * (1 + tanh(sqrt(2/pi) *
     /// (x[i] + 0.044715 * x[i]^3))). Far below zero it goes to 0, but -infinity gives NaN, as the formula does.
-    void (*gelu_tanh)(float* x, size_t n);
+    void (*gelu_tanh)(float* x, size_t n) = nullptr;
 
     /// GELU itself: x[i] = x[i]/2 * (1 + erf(x[i] / sqrt(2))). -infinity as above.
-    void (*gelu_erf)(float* x, size_t n);
+    void (*gelu_erf)(float* x, size_t n) = nullptr;
 
     /// GeGLU: gate[i] = gelu_tanh(gate[i]) * up[i].
-    void (*geglu)(float* gate, const float* up, size_t n);
+    void (*geglu)(float* gate, const float* up, size_t n) = nullptr;
 
     /// x[i] = cap * tanh(x[i] / cap), cap > 0: |x[i]| stays below or at `cap`. Infinities become -cap and cap. NaN in,
     /// NaN out.
-    void (*softcap)(float* x, size_t n, float cap);
+    void (*softcap)(float* x, size_t n, float cap) = nullptr;
 
     /// x[i] += y[i].
-    void (*add)(float* x, const float* y, size_t n);
+    void (*add)(float* x, const float* y, size_t n) = nullptr;
 
     /// RoPE on interleaved pairs (GGUF "norm" layout, llama2.c): for each pair i of each of `heads` heads,
     /// (a, b) = (x[2i], x[2i+1]) becomes (a*cos[i] - b*sin[i], a*sin[i] + b*cos[i]); cos and sin hold rope_dim/2
     /// values. Only the first rope_dim values of a head turn; rope_dim <= head_dim, even.
-    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
+    void (*rope_pairs)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim) = nullptr;
 
     /// RoPE on halves (GGUF "neox" layout, GPT-NeoX): the same with (a, b) = (x[i], x[i + rope_dim/2]).
-    void (*rope_halves)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
+    void (*rope_halves)(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim) = nullptr;
 
     // Unpacking. Each comment gives the fields of a block in their order in the file, little-endian, without gaps:
     // `f16 d` is one binary16, `u8 codes[16]` sixteen bytes. i counts the values of a block from 0, j is i mod 32, g
@@ -190,11 +203,28 @@ struct KernelSet {
     /// codes[16 * g ...]. The scale, plus 32: low (g even) or high half of lower[g / 2], above it bits 2g and 2g+1 of
     /// `upper`.
     Dequantize dequantize_iq4_xs = nullptr;
+
+    /// Quantizes n values (a multiple of 32) for products with panels: q = x / scale rounded half away from zero, as
+    /// quantize_q8 with groups of 32. A NaN in x gives a NaN scale. All sets give the same bits.
+    void (*quantize_input)(int8_t* q, InputScale* scales, const float* x, size_t n) = nullptr;
+
+    /// Products with panels.
+    const PanelKernels* panels = nullptr;
 };
+
+/// Puts sixteen rows of so many blocks each, one behind the other at `rows`, in the layout of a panel. `panel` and
+/// `rows` do not overlap.
+void pack_panel(PanelType type, uint8_t* panel, const uint8_t* rows, size_t blocks);
+
+/// The other way: the blocks of one row of a panel, as the file had them.
+void unpack_panel_row(PanelType type, uint8_t* row, const uint8_t* panel, size_t blocks, size_t index);
 
 /// The sets, each defined in its folder.
 extern const KernelSet kScalar;
 extern const KernelSet kSse2;
 extern const KernelSet kAvx2;
+extern const KernelSet kAvxVnni;
+extern const KernelSet kAvx512;
+extern const KernelSet kAvx512Vnni;
 
 } // namespace llmk::djiblas

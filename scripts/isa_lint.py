@@ -47,7 +47,7 @@ INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(?P<text>.+)$")
 PREFIXES = frozenset(
     {"lock", "rep", "repz", "repnz", "data16", "addr32", "cs", "ds", "es", "fs", "gs", "ss", "notrack"}
 )
-SETS = ("avx512", "avx2")
+SETS = ("avx512_vnni", "avx512", "avx_vnni", "avx2")
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def split_instruction(text: str) -> tuple[str, str]:
 
 def objection(allowed: str, mnemonic: str, operands: str) -> str:
     """Why this instruction may not be where only `allowed` is; empty if it may."""
-    if allowed == "avx512":
+    if allowed.startswith("avx512"):
         return ""
     if EVEX_OPERAND.search(operands):
         return "AVX-512"
-    if allowed == "avx2":
+    if allowed in ("avx2", "avx_vnni"):
         return ""
     if VEX.match(mnemonic) or "%ymm" in operands:
         return "AVX"

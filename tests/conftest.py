@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import KERNELS, Tool, assets, built
+from support import KERNEL_FLAGS, KERNELS, Tool, assets, built
 
 TIMEOUT_S = 300
 
@@ -49,7 +49,7 @@ def cpu_kernels() -> list[str]:
         if line.startswith("flags"):
             flags = set(line.split())
             break
-    return [name for name in KERNELS if name != "avx2" or {"avx2", "fma"} <= flags]
+    return [name for name, needed in KERNEL_FLAGS.items() if needed <= flags]
 
 
 @pytest.fixture(params=KERNELS)

@@ -20,7 +20,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests/golden/data"
 BUILD = ROOT / "build"
-KERNELS = ("scalar", "sse2", "avx2")
+AVX512_FLAGS = frozenset({"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"})
+# Each kernel set, best last, and the flags of /proc/cpuinfo that it needs.
+KERNEL_FLAGS = {
+    "scalar": frozenset[str](),
+    "sse2": frozenset({"sse2"}),
+    "avx2": frozenset({"avx2", "fma", "f16c"}),
+    "avx_vnni": frozenset({"avx2", "fma", "f16c", "avx_vnni"}),
+    "avx512": AVX512_FLAGS,
+    "avx512_vnni": AVX512_FLAGS | {"avx512_vnni"},
+}
+KERNELS = tuple(KERNEL_FLAGS)
+# Those that QEMU's emulation has: no AVX-512, no VNNI.
+GUEST_KERNELS = tuple(name for name, flags in KERNEL_FLAGS.items() if not flags & {"avx512f", "avx_vnni"})
 
 # Runs a program with these arguments; `stdin=` are the bytes that it reads.
 Tool = Callable[..., "subprocess.CompletedProcess[bytes]"]

@@ -241,9 +241,11 @@ namespace llmk::djiblas {
 constinit const KernelSet kAvx2 = {
     .name = "avx2",
     .title = "AVX2+FMA",
-    .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma,
+    .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c,
     .dot_f32 = avx2::dot_f32,
     .gemv_f32 = avx2::gemv_f32,
+    .gemv_f16 = avx2::gemv_f16,
+    .gemv_bf16 = avx2::gemv_bf16,
     .gemm_f32 = avx2::gemm_f32,
     .quantize_q8 = avx2::quantize_q8,
     .gemv_q8 = avx2::gemv_q8,
@@ -275,6 +277,8 @@ constinit const KernelSet kAvx2 = {
     .dequantize_q6_k = avx2::dequantize_q6_k,
     .dequantize_iq4_nl = avx2::dequantize_iq4_nl,
     .dequantize_iq4_xs = avx2::dequantize_iq4_xs,
+    .quantize_input = avx2::quantize_input,
+    .panels = &avx2::kPanels,
 };
 
 } // namespace llmk::djiblas

@@ -39,6 +39,10 @@ void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_nl(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_xs(float* out, const uint8_t* blocks, size_t n);
 
+// panels.cpp
+extern const PanelKernels kPanels;
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
+
 // activations.cpp
 void swiglu(float* gate, const float* up, size_t n);
 void gelu_tanh(float* x, size_t n);
@@ -54,5 +58,9 @@ void layernorm(float* out, const float* x, const float* weight, const float* bia
 void add(float* x, const float* y, size_t n);
 void rope_pairs(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
 void rope_halves(float* x, const float* cos, const float* sin, size_t heads, size_t head_dim, size_t rope_dim);
+
+// half.cpp
+void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 
 } // namespace llmk::djiblas::avx2

@@ -73,6 +73,20 @@ void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t grou
     }
 }
 
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
+{
+    for (size_t i = 0; i < n; i += kInputBlock, scales++) {
+        quantize_q8(q + i, &scales->scale, x + i, kInputBlock, kInputBlock);
+        int32_t halves[2] = {};
+        for (size_t j = 0; j < kInputBlock; j++) {
+            halves[j / (kInputBlock / 2)] += q[i + j];
+        }
+        scales->sums[0] = scales->scale * static_cast<float>(halves[0]);
+        scales->sums[1] = scales->scale * static_cast<float>(halves[1]);
+        scales->sums[2] = scales->scale * static_cast<float>(halves[0] + halves[1]);
+    }
+}
+
 float dot_q8(const int8_t* w, const UnalignedF32* w_scales, const int8_t* x, const float* x_scales, size_t cols,
              size_t group)
 {
@@ -219,6 +233,8 @@ constinit const KernelSet kScalar = {
     .features = 0,
     .dot_f32 = dot_f32,
     .gemv_f32 = gemv_f32,
+    .gemv_f16 = scalar::gemv_f16,
+    .gemv_bf16 = scalar::gemv_bf16,
     .gemm_f32 = gemm_f32,
     .quantize_q8 = quantize_q8,
     .gemv_q8 = gemv_q8,
@@ -250,6 +266,8 @@ constinit const KernelSet kScalar = {
     .dequantize_q6_k = scalar::dequantize_q6_k,
     .dequantize_iq4_nl = scalar::dequantize_iq4_nl,
     .dequantize_iq4_xs = scalar::dequantize_iq4_xs,
+    .quantize_input = quantize_input,
+    .panels = &scalar::kPanels,
 };
 
 } // namespace llmk::djiblas

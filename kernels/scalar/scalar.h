@@ -29,4 +29,11 @@ void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_nl(float* out, const uint8_t* blocks, size_t n);
 void dequantize_iq4_xs(float* out, const uint8_t* blocks, size_t n);
 
+// panels.cpp
+extern const PanelKernels kPanels;
+
+// half.cpp
+void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+
 } // namespace llmk::djiblas::scalar

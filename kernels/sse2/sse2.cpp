@@ -240,6 +240,8 @@ constinit const KernelSet kSse2 = {
     .features = kFeatureSse2,
     .dot_f32 = sse2::dot_f32,
     .gemv_f32 = sse2::gemv_f32,
+    .gemv_f16 = sse2::gemv_f16,
+    .gemv_bf16 = sse2::gemv_bf16,
     .gemm_f32 = sse2::gemm_f32,
     .quantize_q8 = sse2::quantize_q8,
     .gemv_q8 = sse2::gemv_q8,
@@ -269,6 +271,8 @@ constinit const KernelSet kSse2 = {
     .dequantize_q4_k = sse2::dequantize_q4_k,
     .dequantize_q5_k = sse2::dequantize_q5_k,
     .dequantize_q6_k = sse2::dequantize_q6_k,
+    .quantize_input = sse2::quantize_input,
+    .panels = &sse2::kPanels,
 };
 
 } // namespace llmk::djiblas

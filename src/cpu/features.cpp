@@ -12,14 +12,10 @@ namespace llmk {
 
 namespace {
 
-struct Registers {
-    uint32_t a = 0, b = 0, c = 0, d = 0;
-};
-
 /// One leaf; all zero where the processor does not have it (Intel's would answer with another leaf's data).
-Registers cpuid(uint32_t leaf, uint32_t subleaf = 0)
+CpuidLeaf cpuid(uint32_t leaf, uint32_t subleaf = 0)
 {
-    Registers r;
+    CpuidLeaf r;
     __cpuid(leaf & 0x80000000u, r.a, r.b, r.c, r.d);
     if (r.a < leaf) {
         return {};
@@ -30,10 +26,12 @@ Registers cpuid(uint32_t leaf, uint32_t subleaf = 0)
 
 bool bit(uint32_t value, unsigned position) { return ((value >> position) & 1u) != 0; }
 
-constexpr uint32_t kXsaveBit = 26;   // CPUID.1:ECX
-constexpr uint32_t kOsxsaveBit = 27; // CPUID.1:ECX, mirrors CR4.OSXSAVE
-constexpr uint32_t kAvxBit = 28;     // CPUID.1:ECX
-constexpr uint64_t kXcr0Avx = 0x7;   // x87, SSE and YMM state; x87 can never be off
+constexpr uint32_t kXsaveBit = 26;     // CPUID.1:ECX
+constexpr uint32_t kOsxsaveBit = 27;   // CPUID.1:ECX, mirrors CR4.OSXSAVE
+constexpr uint32_t kAvxBit = 28;       // CPUID.1:ECX
+constexpr uint64_t kXcr0Avx = 0x7;     // x87, SSE and YMM state; x87 can never be off
+constexpr uint64_t kXcr0Avx512 = 0xe0; // masks, upper halves of zmm0-15, zmm16-31
+constexpr uint64_t kXcr0Amx = 0x60000; // tile configuration, tile data
 constexpr uint64_t kCr4Osxsave = uint64_t{1} << 18;
 
 /// Faults unless CR4.OSXSAVE is set.
@@ -58,14 +56,14 @@ template <size_t N> void put_packed(Text<N>& out, uint32_t value)
 
 void read_names(CpuFeatures& cpu)
 {
-    const Registers vendor = cpuid(0);
+    const CpuidLeaf vendor = cpuid(0);
     put_packed(cpu.vendor, vendor.b);
     put_packed(cpu.vendor, vendor.d);
     put_packed(cpu.vendor, vendor.c);
 
     Text<64> brand;
     for (uint32_t leaf = 0x80000002u; leaf <= 0x80000004u; leaf++) {
-        const Registers r = cpuid(leaf);
+        const CpuidLeaf r = cpuid(leaf);
         for (const uint32_t value : {r.a, r.b, r.c, r.d}) {
             put_packed(brand, value);
         }
@@ -94,59 +92,94 @@ void read_version(CpuFeatures& cpu, uint32_t signature)
 /// Hypervisors sign leaf 0x40000000, which lies outside the ranges that cpuid() knows; asked only when one is there.
 bool is_tcg()
 {
-    Registers r = {};
+    CpuidLeaf r = {};
     __cpuid(0x40000000u, r.a, r.b, r.c, r.d);
     return r.b == 0x54474354u && r.c == 0x43544743u && r.d == 0x47435447u; // "TCGTCGTCGTCG"
 }
 
 } // namespace
 
-CpuFeatures detect_cpu()
+void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers)
 {
-    CpuFeatures cpu;
-    read_names(cpu);
+    const CpuidLeaf& version = registers.version;
+    cpu.sse3 = bit(version.c, 0);
+    cpu.ssse3 = bit(version.c, 9);
+    cpu.fma = bit(version.c, 12);
+    cpu.sse41 = bit(version.c, 19);
+    cpu.sse42 = bit(version.c, 20);
+    cpu.osxsave = bit(version.c, kOsxsaveBit);
+    cpu.avx = bit(version.c, kAvxBit);
+    cpu.f16c = bit(version.c, 29);
+    cpu.hypervisor = bit(version.c, 31);
 
-    const Registers basic = cpuid(1);
-    read_version(cpu, basic.a);
-    cpu.sse3 = bit(basic.c, 0);
-    cpu.ssse3 = bit(basic.c, 9);
-    cpu.fma = bit(basic.c, 12);
-    cpu.sse41 = bit(basic.c, 19);
-    cpu.sse42 = bit(basic.c, 20);
-    cpu.osxsave = bit(basic.c, kOsxsaveBit);
-    cpu.avx = bit(basic.c, kAvxBit);
-    cpu.f16c = bit(basic.c, 29);
-    cpu.hypervisor = bit(basic.c, 31);
-    cpu.emulated = cpu.hypervisor && is_tcg();
-
-    const Registers extended = cpuid(7);
+    const CpuidLeaf& extended = registers.extended;
     cpu.avx2 = bit(extended.b, 5);
     cpu.avx512f = bit(extended.b, 16);
+    cpu.avx512dq = bit(extended.b, 17);
+    cpu.avx512bw = bit(extended.b, 30);
+    cpu.avx512vl = bit(extended.b, 31);
+    cpu.avx512_vnni = bit(extended.c, 11);
+    cpu.amx_tile = bit(extended.d, 24);
+    cpu.amx_int8 = bit(extended.d, 25);
+    cpu.avx_vnni = bit(registers.extended1.a, 4);
 
-    if (cpu.osxsave) {
-        cpu.xcr0 = read_xcr0();
-        cpu.avx_enabled = (cpu.xcr0 & kXcr0Avx) == kXcr0Avx;
-    }
+    const auto is_on = [&cpu](uint64_t state) { return cpu.osxsave && (cpu.xcr0 & state) == state; };
+    cpu.xcr0 = registers.xcr0;
+    cpu.avx_enabled = is_on(kXcr0Avx);
+    cpu.avx512_enabled = is_on(kXcr0Avx | kXcr0Avx512);
+    cpu.amx_enabled = is_on(kXcr0Amx);
 
     // SSE2 is part of x86-64, and the program itself is compiled with it.
     cpu.mask = djiblas::kFeatureSse2;
     if (cpu.avx_enabled && cpu.avx) {
         cpu.mask |= cpu.avx2 ? djiblas::kFeatureAvx2 : 0u;
         cpu.mask |= cpu.fma ? djiblas::kFeatureFma : 0u;
+        cpu.mask |= cpu.f16c ? djiblas::kFeatureF16c : 0u;
+        cpu.mask |= cpu.avx_vnni ? djiblas::kFeatureAvxVnni : 0u;
     }
+    if (cpu.avx512_enabled && cpu.avx512f && cpu.avx512bw && cpu.avx512dq && cpu.avx512vl) {
+        cpu.mask |= djiblas::kFeatureAvx512;
+        cpu.mask |= cpu.avx512_vnni ? djiblas::kFeatureAvx512Vnni : 0u;
+    }
+}
+
+uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported)
+{
+    const bool has_avx512 = (supported & kXcr0Avx512) == kXcr0Avx512;
+    return xcr0 | kXcr0Avx | (has_avx512 ? kXcr0Avx512 : 0u);
+}
+
+CpuFeatures detect_cpu()
+{
+    CpuFeatures cpu;
+    read_names(cpu);
+
+    FeatureRegisters registers;
+    registers.version = cpuid(1);
+    registers.extended = cpuid(7);
+    if (registers.extended.a >= 1) { // the last subleaf
+        registers.extended1 = cpuid(7, 1);
+    }
+    if (bit(registers.version.c, kOsxsaveBit)) {
+        registers.xcr0 = read_xcr0();
+    }
+    read_version(cpu, registers.version.a);
+    decode_features(cpu, registers);
+    cpu.emulated = cpu.hypervisor && is_tcg();
     return cpu;
 }
 
 void enable_avx()
 {
-    const Registers basic = cpuid(1);
+    const CpuidLeaf basic = cpuid(1);
     if (!bit(basic.c, kXsaveBit) || !bit(basic.c, kAvxBit)) {
         return;
     }
     uint64_t cr4 = 0;
     asm volatile("mov %%cr4, %0" : "=r"(cr4));
     asm volatile("mov %0, %%cr4" : : "r"(cr4 | kCr4Osxsave) : "memory");
-    const uint64_t xcr0 = read_xcr0() | kXcr0Avx;
+    const CpuidLeaf states = cpuid(0xd);
+    const uint64_t xcr0 = xcr0_with_vectors(read_xcr0(), uint64_t{states.d} << 32 | states.a);
     asm volatile("xsetbv"
                  :
                  : "c"(0), "a"(static_cast<uint32_t>(xcr0)), "d"(static_cast<uint32_t>(xcr0 >> 32))

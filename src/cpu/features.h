@@ -14,19 +14,44 @@ struct CpuFeatures {
     uint32_t family = 0, model = 0, stepping = 0;
     uint32_t mask = 0; ///< djiblas::Feature bits that may be used here and now
     bool sse3 = false, ssse3 = false, sse41 = false, sse42 = false;
-    bool osxsave = false;     ///< CR4.OSXSAVE, as CPUID shows it
-    bool avx_enabled = false; ///< XCR0 has x87, SSE and YMM state
-    bool avx = false, avx2 = false, fma = false, f16c = false, avx512f = false;
+    bool osxsave = false;        ///< CR4.OSXSAVE, as CPUID shows it
+    bool avx_enabled = false;    ///< XCR0 has x87, SSE and YMM state
+    bool avx512_enabled = false; ///< and the masks and all of ZMM
+    bool amx_enabled = false;    ///< XCR0 has tile configuration and tile data
+    // What CPUID reports; whether it may be used is `mask`'s to say.
+    bool avx = false, avx2 = false, fma = false, f16c = false, avx_vnni = false;
+    bool avx512f = false, avx512bw = false, avx512dq = false, avx512vl = false, avx512_vnni = false;
+    bool amx_tile = false, amx_int8 = false;
     bool hypervisor = false;
     bool emulated = false; ///< QEMU's TCG, by its signature: every instruction is translated
     uint64_t xcr0 = 0;
 };
 
+/// The registers that features are read from, apart from the instructions that read them.
+struct CpuidLeaf {
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+};
+struct FeatureRegisters {
+    CpuidLeaf version;   ///< leaf 1
+    CpuidLeaf extended;  ///< leaf 7, subleaf 0
+    CpuidLeaf extended1; ///< leaf 7, subleaf 1; zero where subleaf 0 does not announce it
+    uint64_t xcr0 = 0;   ///< zero where OSXSAVE is not set
+};
+
+/// Fills in the flags and the mask of `cpu`.
+void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers);
+
+/// XCR0 as enable_avx writes it: what is there, and YMM; the three states of AVX-512 where CPUID's leaf 0xD lists them
+/// all in `supported`. A processor refuses some of the three without the others, and without YMM. Intel SDM vol. 1
+/// 13.3.
+uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported);
+
 /// Reads CPUID and XCR0 (only when OSXSAVE is set: XGETBV faults otherwise). Never faults on any x86-64.
 CpuFeatures detect_cpu();
 
-/// Sets CR4.OSXSAVE and XCR0 |= x87|SSE|AVX on *this* processor if CPUID reports XSAVE and AVX. Ring 0 only: it is
-/// called by src/platform/uefi on every processor before detect_cpu (firmware leaves it off). AMD64 APM vol. 2 11.5.
+/// Sets CR4.OSXSAVE and XCR0 |= x87|SSE|AVX, and AVX-512's state where there is one, on *this* processor if CPUID
+/// reports XSAVE and AVX. Ring 0 only: it is called by src/platform/uefi on every processor before detect_cpu (firmware
+/// leaves it off). AMD64 APM vol. 2 11.5.
 void enable_avx();
 
 } // namespace llmk

@@ -10,7 +10,8 @@ namespace llmk {
 
 namespace {
 
-constexpr const KernelSet* kSets[] = {&djiblas::kAvx2, &djiblas::kSse2, &djiblas::kScalar};
+constexpr const KernelSet* kSets[] = {&djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
+                                      &djiblas::kAvx2,       &djiblas::kSse2,   &djiblas::kScalar};
 static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
 
 struct FeatureName {
@@ -18,7 +19,14 @@ struct FeatureName {
     std::string_view name;
 };
 constexpr FeatureName kFeatureNames[] = {
-    {djiblas::kFeatureSse2, "SSE2"}, {djiblas::kFeatureAvx2, "AVX2"}, {djiblas::kFeatureFma, "FMA"}};
+    {djiblas::kFeatureSse2, "SSE2"},
+    {djiblas::kFeatureAvx2, "AVX2"},
+    {djiblas::kFeatureFma, "FMA"},
+    {djiblas::kFeatureF16c, "F16C"},
+    {djiblas::kFeatureAvx512, "AVX-512 (F, BW, DQ, VL)"},
+    {djiblas::kFeatureAvx512Vnni, "AVX512-VNNI"},
+    {djiblas::kFeatureAvxVnni, "AVX-VNNI"},
+};
 
 bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }
 
@@ -33,17 +41,17 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
     KernelSet set = *kSets[index];
     for (size_t i = index + 1; i < std::size(kSets); i++) {
         if (is_usable(*kSets[i], cpu)) {
-            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemm_f32,
-                         &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8,
-                         &KernelSet::attention_scores, &KernelSet::attention_sum, &KernelSet::softmax,
-                         &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh,
-                         &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add,
-                         &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
+            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
+                         &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
+                         &KernelSet::gemm_q8, &KernelSet::attention_scores, &KernelSet::attention_sum,
+                         &KernelSet::softmax, &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu,
+                         &KernelSet::gelu_tanh, &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap,
+                         &KernelSet::add, &KernelSet::rope_pairs, &KernelSet::rope_halves, &KernelSet::dequantize_f16,
                          &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0,
                          &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1,
                          &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k,
                          &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl,
-                         &KernelSet::dequantize_iq4_xs);
+                         &KernelSet::dequantize_iq4_xs, &KernelSet::quantize_input, &KernelSet::panels);
         }
     }
     return set;
@@ -51,7 +59,7 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
 
 Error unknown_set(std::string_view name)
 {
-    Text<64> known;
+    Text<96> known;
     for (const KernelSet* set : kSets) {
         format(known, known.size() == 0 ? "{}" : ", {}", set->name);
     }
@@ -60,7 +68,7 @@ Error unknown_set(std::string_view name)
 
 Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
 {
-    Text<64> missing;
+    Text<96> missing;
     for (const FeatureName& feature : kFeatureNames) {
         if ((set.features & ~cpu.mask & feature.bit) != 0) {
             format(missing, missing.size() == 0 ? "{}" : " and {}", feature.name);
@@ -80,21 +88,26 @@ constexpr int kTimedRuns = 3;
 
 /// The workload, carved from the caller's scratch. Every block is a multiple of 64 bytes.
 struct Workload {
-    float* weights; // (kCalibrationRows, kCalibrationCols)
-    float* x;       // (kBatch, kCalibrationCols)
-    float* y;       // (kBatch, kCalibrationRows)
-    float* scales;  // (kCalibrationRows, kCalibrationCols / kGroup)
-    float* keys;    // (kPositions, kHeadDim)
-    float* values;  // (kPositions, kHeadDim)
-    float* query;   // (kHeadDim)
-    float* scores;  // (kPositions)
-    float* out;     // (kHeadDim)
+    float* weights;                   // (kCalibrationRows, kCalibrationCols)
+    float* x;                         // (kBatch, kCalibrationCols)
+    float* y;                         // (kBatch, kCalibrationRows)
+    float* scales;                    // (kCalibrationRows, kCalibrationCols / kGroup)
+    float* keys;                      // (kPositions, kHeadDim)
+    float* values;                    // (kPositions, kHeadDim)
+    float* query;                     // (kHeadDim)
+    float* scores;                    // (kPositions)
+    float* out;                       // (kHeadDim)
+    int8_t* codes;                    // (kBatch, kCalibrationCols)
+    djiblas::InputScale* code_scales; // (kBatch, kCalibrationCols / kInputBlock)
 };
 
+constexpr size_t kCodeFloats = kBatch * kCalibrationCols / sizeof(float);
+constexpr size_t kCodeScaleFloats =
+    kBatch * kCalibrationCols / djiblas::kInputBlock * (sizeof(djiblas::InputScale) / sizeof(float));
 constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
 constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
                                    kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim + 2 * kHeadDim +
-                                   kPositions;
+                                   kPositions + kCodeFloats + kCodeScaleFloats;
 static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
 
 Workload lay_out(void* scratch)
@@ -121,10 +134,12 @@ Workload lay_out(void* scratch)
     work.query = take(kHeadDim);
     work.scores = take(kPositions);
     work.out = take(kHeadDim);
+    work.codes = reinterpret_cast<int8_t*>(take(kCodeFloats));
+    work.code_scales = reinterpret_cast<djiblas::InputScale*>(take(kCodeScaleFloats));
     return work;
 }
 
-/// Decode, prefill and int8 decode: about as many multiply-adds each.
+/// Decode and prefill, of float, int8 and panels: about as many multiply-adds each.
 void run_matmul(const KernelSet& set, const Workload& work)
 {
     set.gemv_f32(work.y, work.weights, work.x, kCalibrationRows, kCalibrationCols);
@@ -133,6 +148,16 @@ void run_matmul(const KernelSet& set, const Workload& work)
     // Any bytes are int8 values: the float weights and inputs serve once more.
     set.gemv_q8(work.y, reinterpret_cast<const int8_t*>(work.weights), work.scales,
                 reinterpret_cast<const int8_t*>(work.x), work.scales, kCalibrationRows, kCalibrationCols, kGroup);
+    set.quantize_input(work.codes, work.code_scales, work.x, kBatch * kCalibrationCols);
+    const auto* panels = reinterpret_cast<const uint8_t*>(work.weights);
+    const auto product = [&](djiblas::PanelType type, size_t batch) {
+        set.panels->product[static_cast<size_t>(type)](work.y, kCalibrationRows, panels,
+                                                       kCalibrationRows / djiblas::kPanelRows / batch,
+                                                       {work.codes, work.code_scales, batch, kCalibrationCols});
+    };
+    product(djiblas::PanelType::q8_0, 1);
+    product(djiblas::PanelType::q4_0, 1);
+    product(djiblas::PanelType::q4_0, kBatch);
 }
 
 void run_attention(const KernelSet& set, const Workload& work)

@@ -32,7 +32,7 @@ Tensor Model::tensor(TensorRole role, uint32_t layer) const
 {
     for (const TensorDesc& entry : desc.tensors) {
         if (entry.role == role && entry.layer == layer) {
-            return {entry.data, entry.type, entry.rows, entry.cols, desc.group_size};
+            return {entry.data, entry.type, entry.rows, entry.cols, desc.group_size, entry.panels};
         }
     }
     return {};

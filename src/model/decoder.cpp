@@ -23,6 +23,7 @@ bool is_packed_vector(const TensorDesc& tensor)
 Tensor rows_of(const Tensor& tensor, uint64_t first, uint64_t count)
 {
     LLMK_ASSERT(tensor.type != TensorType::q8_group); // its scales lie elsewhere; its files fuse nothing
+    LLMK_ASSERT(!tensor.panels || (first % djiblas::kPanelRows == 0 && count % djiblas::kPanelRows == 0));
     const TensorTypeInfo& type = tensor_type_info(tensor.type);
     Tensor rows = tensor;
     rows.data += first * (tensor.cols / type.block_values * type.block_bytes);

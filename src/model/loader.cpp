@@ -2,6 +2,7 @@
 #include "model/loader.h"
 
 #include "format/formats.h"
+#include "model/panels.h"
 #include "model/weight_checks.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace {
 
 /// Sizes of what a Workspace points to, in elements; one place for the plan and for the layout.
 struct WorkspaceShape {
-    uint64_t x, query, hidden, scores, pairs, quantized, scales, logits;
+    uint64_t x, query, hidden, scores, pairs, quantized, scales, input_scales, logits;
 
     WorkspaceShape(const ModelDesc& desc, uint64_t context, uint64_t batch)
     {
@@ -24,14 +25,16 @@ struct WorkspaceShape {
         scores = desc.head_count * context;
         const uint64_t rope_tables = desc.sliding_window.value_or(0) == 0 ? 1 : 2;
         pairs = rope_tables * batch * (desc.head_dim / 2);
-        quantized = desc.group_size == 0 ? 0 : batch * widest;
+        const bool panels = wants_panels(desc);
+        quantized = desc.group_size == 0 && !panels ? 0 : batch * widest;
+        input_scales = panels ? batch * (widest / djiblas::kInputBlock) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
         logits = desc.vocab_size;
     }
     uint64_t bytes() const
     {
         const uint64_t floats = 2 * x + 2 * query + 2 * hidden + scores + 2 * pairs + scales + logits;
-        return floats * sizeof(float) + quantized + 16 * Arena::kAlignment;
+        return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 16 * Arena::kAlignment;
     }
 };
 
@@ -177,8 +180,13 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     workspace.rope_cos = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.rope_sin = TRY(acts.alloc_array<float>(shape.pairs));
     workspace.logits = TRY(acts.alloc_array<float>(shape.logits));
-    if (desc.group_size != 0) {
+    if (shape.quantized != 0) {
         workspace.quantized = TRY(acts.alloc_array<int8_t>(shape.quantized));
+    }
+    if (shape.input_scales != 0) {
+        workspace.input_scales = TRY(acts.alloc_array<djiblas::InputScale>(shape.input_scales));
+    }
+    if (desc.group_size != 0) {
         workspace.quantized_scales = TRY(acts.alloc_array<float>(shape.scales));
     }
     return workspace;

@@ -14,13 +14,14 @@ namespace llmk {
 struct Model;
 class Ops;
 
-/// A weight matrix in memory, row-major, as the file packs it.
+/// A weight matrix in memory, row-major, as the file packs it, or in panels (model/panels.h).
 struct Tensor {
     const uint8_t* data = nullptr;
     TensorType type = TensorType::f32;
     uint64_t rows = 0;
     uint64_t cols = 0;
-    uint64_t group = 0; ///< of q8_group
+    uint64_t group = 0;  ///< of q8_group
+    bool panels = false; ///< but for the rows that do not fill one
 
     const float* f32() const { return reinterpret_cast<const float*>(data); }
     const int8_t* q8() const { return reinterpret_cast<const int8_t*>(data); }
@@ -57,6 +58,7 @@ struct Workspace {
     float* rope_sin = nullptr;   ///< as rope_cos
     int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
     float* quantized_scales = nullptr;
+    djiblas::InputScale* input_scales = nullptr; ///< (batch, widest input / 32); null when no tensor is in panels
     float* logits = nullptr; ///< (vocab_size): of the last position
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "model/ops.h"
 
+#include "model/panels.h"
+
 #include <algorithm>
 
 namespace llmk {
@@ -13,6 +15,9 @@ constexpr size_t kRowBlock = 16;
 constexpr size_t kPartsPerProcessor = 4;
 /// Below this a hand-over (some microseconds on a host) costs more than the second processor brings.
 constexpr uint64_t kSmallestPart = 16 * 1024;
+
+/// Multiply-adds that quantizing a value costs about as much as.
+constexpr uint64_t kQuantizeCost = 4;
 
 struct WeightKernel {
     TensorType type;
@@ -130,10 +135,34 @@ void gemm_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float
     }
 }
 
+/// Of rows in panels those that are computed as such; `first` begins a panel.
+size_t panel_rows(const Tensor& weight, size_t first, size_t count)
+{
+    if (!weight.panels) {
+        return 0;
+    }
+    const size_t end = weight.rows / djiblas::kPanelRows * djiblas::kPanelRows;
+    return first >= end ? 0 : std::min(count, end - first);
+}
+
+void rows_panels(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
+                 size_t first, size_t count)
+{
+    const BlockRows rows(weight);
+    const djiblas::PanelInput x{input.q8, input.panel_scales, input.batch, input.cols};
+    kernels.panels->product[static_cast<size_t>(panel_type(weight.type))](y + first, y_stride, rows.at(first, 0),
+                                                                          count / djiblas::kPanelRows, x);
+}
+
 template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, float* y, size_t y_stride,
                                                      const Tensor& weight, const Activation& input, size_t first,
                                                      size_t count)
 {
+    if (const size_t in_panels = panel_rows(weight, first, count); in_panels != 0) {
+        rows_panels(kernels, y, y_stride, weight, input, first, in_panels);
+        first += in_panels;
+        count -= in_panels;
+    }
     if (input.batch == 1) {
         gemv_blocks(kernels.*kMember, kernels, y, weight, input.f32, first, count);
     } else {
@@ -141,8 +170,28 @@ template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, f
     }
 }
 
+using GemvHalf = decltype(KernelSet::gemv_f16) KernelSet::*;
+
+/// F16 and BF16: one row of input has a kernel of its own.
+template <GemvHalf kGemv, DequantizeMember kMember> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
+                                                                   const Tensor& weight, const Activation& input,
+                                                                   size_t first, size_t count)
+{
+    if (input.batch == 1) {
+        (kernels.*kGemv)(y + first, BlockRows(weight).at(first, 0), input.f32, count, weight.cols);
+    } else {
+        gemm_blocks(kernels.*kMember, kernels, y, y_stride, weight, input, first, count);
+    }
+}
+
 template <DequantizeMember kMember> void read_row_blocks(float* out, const Tensor& tensor, uint64_t row)
 {
+    if (tensor.panels && row < tensor.rows / djiblas::kPanelRows * djiblas::kPanelRows) {
+        visit_panel_row(tensor.type, tensor.data, tensor.cols, row, [&](const uint8_t* block, uint64_t at, size_t n) {
+            (djiblas::kScalar.*kMember)(out + at, block, n);
+        });
+        return;
+    }
     (djiblas::kScalar.*kMember)(out, BlockRows(tensor).at(row, 0), tensor.cols);
 }
 
@@ -155,8 +204,10 @@ template <DequantizeMember kMember> constexpr WeightKernel blocks(TensorType typ
 constexpr WeightKernel kWeightKernels[kTensorTypes] = {
     {TensorType::f32, rows_f32, read_row_f32},
     {TensorType::q8_group, rows_q8, read_row_q8},
-    blocks<&KernelSet::dequantize_f16>(TensorType::f16),
-    blocks<&KernelSet::dequantize_bf16>(TensorType::bf16),
+    {TensorType::f16, rows_half<&KernelSet::gemv_f16, &KernelSet::dequantize_f16>,
+     read_row_blocks<&KernelSet::dequantize_f16>},
+    {TensorType::bf16, rows_half<&KernelSet::gemv_bf16, &KernelSet::dequantize_bf16>,
+     read_row_blocks<&KernelSet::dequantize_bf16>},
     blocks<&KernelSet::dequantize_q8_0>(TensorType::q8_0),
     blocks<&KernelSet::dequantize_q4_0>(TensorType::q4_0),
     blocks<&KernelSet::dequantize_q4_1>(TensorType::q4_1),
@@ -189,6 +240,18 @@ const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[stati
 Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const
 {
     Activation input{x, batch, cols};
+    if (workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0) {
+        const size_t blocks = cols / djiblas::kInputBlock;
+        const size_t parts = parts_for(batch * cols * kQuantizeCost, batch);
+        parallel(parts, [&](size_t part) {
+            const size_t first = batch * part / parts;
+            kernels().quantize_input(workspace.quantized + first * cols, workspace.input_scales + first * blocks,
+                                     x + first * cols, (batch * (part + 1) / parts - first) * cols);
+        });
+        input.q8 = workspace.quantized;
+        input.panel_scales = workspace.input_scales;
+        return input;
+    }
     if (group != 0) {
         for (size_t b = 0; b < batch; ++b) {
             kernels().quantize_q8(workspace.quantized + b * cols, workspace.quantized_scales + b * (cols / group),

@@ -15,6 +15,7 @@ struct Activation {
     size_t cols;
     const int8_t* q8 = nullptr; ///< (batch, cols)
     const float* q8_scales = nullptr;
+    const djiblas::InputScale* panel_scales = nullptr; ///< of q8 in blocks of 32, for weights in panels
 };
 
 class Ops {
@@ -24,7 +25,8 @@ public:
     const KernelSet& kernels() const { return m_kernels.gemm; }
     const KernelSet& attention_kernels() const { return m_kernels.attention; }
 
-    /// Makes rows of x ready for products; quantizes them once when `group` is not 0.
+    /// Makes rows of x ready for products: quantizes them once, in groups when `group` is not 0, or in blocks of 32
+    /// where the workspace has room for those.
     Activation activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const;
 
     /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more.

@@ -40,41 +40,63 @@ void BlockSums::add_part(void* sums, size_t part)
         .fetch_add(block_sum(tensor.data, tensor.size_bytes, part), std::memory_order_relaxed);
 }
 
-LoadChecks::LoadChecks(Platform& platform, std::span<TensorDesc> tensors, uint64_t total_bytes)
-    : m_platform(platform), m_tensors(tensors),
-      m_alone(total_bytes < kWorthTheOthersBytes || platform.processor_count() == 1)
+WeightFinisher::WeightFinisher(Platform& platform, ModelDesc& desc, uint64_t total_bytes)
+    : m_platform(platform), m_tensors(desc.tensors.span()),
+      m_processors(total_bytes < kWorthTheOthersBytes ? 1 : platform.processor_count()), m_repacker(platform, desc)
 {
 }
 
-void LoadChecks::begin()
+Result<void> WeightFinisher::prepare() { return m_repacker.prepare(m_processors); }
+
+void WeightFinisher::begin(Doing doing, ParallelFunction function, void* context, size_t parts)
 {
-    m_job = BlockSums(m_tensors.subspan(m_begun, m_ready - m_begun));
-    m_begun = m_ready;
-    if (m_alone) {
-        for (size_t part = 0; part < m_job.parts(); ++part) {
-            BlockSums::add_part(&m_job, part);
-        }
-    } else {
-        m_platform.parallel_begin(BlockSums::add_part, &m_job, m_job.parts());
+    m_doing = doing;
+    if (m_processors > 1) {
+        m_platform.parallel_begin(function, context, parts);
+        return;
+    }
+    for (size_t part = 0; part < parts; ++part) {
+        function(context, part);
     }
 }
 
-void LoadChecks::ready(size_t count)
-{
-    m_ready = count;
-    if (m_ready != m_begun && m_platform.parallel_done()) { // else the others are still at the last ones
-        m_platform.parallel_end();
-        begin();
-    }
-}
-
-void LoadChecks::finish()
+/// Ends what is being done and begins what comes next, if anything does.
+void WeightFinisher::next()
 {
     m_platform.parallel_end();
-    if (m_begun < m_ready) {
-        begin();
-        m_platform.parallel_end();
+    if (m_doing == Doing::repacking) {
+        m_repacker.mark();
+    } else {
+        m_first = m_begun;
+        m_begun = m_ready;
+        if (m_first == m_begun) {
+            m_doing = Doing::nothing;
+            return;
+        }
+        if (const size_t parts = m_repacker.take(m_tensors.subspan(m_first, m_begun - m_first)); parts > 0) {
+            begin(Doing::repacking, Repacker::do_part, &m_repacker, parts);
+            return;
+        }
     }
+    m_sums = BlockSums(m_tensors.subspan(m_first, m_begun - m_first));
+    begin(Doing::summing, BlockSums::add_part, &m_sums, m_sums.parts());
+}
+
+void WeightFinisher::ready(size_t count)
+{
+    m_ready = count;
+    if (m_processors == 1) {
+        finish();
+    } else if (m_platform.parallel_done()) { // else the others are still at the last ones
+        next();
+    }
+}
+
+void WeightFinisher::finish()
+{
+    do {
+        next();
+    } while (m_doing != Doing::nothing);
 }
 
 uint64_t extra_checksum(const Arena& weights)

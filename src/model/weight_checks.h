@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Checksums of what lies in WEIGHTS: made while the model is read, by the other processors where there are any, and
-// compared by /verify. Of a tensor it is the sum of its blocks' checksums, each with its number mixed in, so that
-// blocks can be done in any order by any processor, and a change within one block always shows. Order for a tensor: it
-// is read, then laid out as the kernels want it, then summed.
+// What becomes of weights once they are read: they are laid out as the kernels want them, and summed, by the other
+// processors where there are any, while the next ones are read. /verify compares the checksums. Of a tensor it is the
+// sum of its blocks' checksums, each with its number mixed in, so that blocks can be done in any order by any
+// processor, and a change within one block always shows. Order for a tensor: it is read, then laid out as the kernels
+// want it, then summed.
 #pragma once
 
 #include "model/model.h"
+#include "model/panels.h"
 
 namespace llmk {
 
@@ -33,31 +35,39 @@ private:
 /// are back: of fewer bytes than this one processor has made the sums sooner, and the first turn finds all of them.
 constexpr uint64_t kWorthTheOthersBytes = 128u << 20;
 
-/// Sums tensors as they become complete. With other processors the caller goes on meanwhile; alone, it does the work
-/// itself, between two reads, while the bytes are in the cache.
-class LoadChecks {
+/// Repacks and then sums tensors as they become complete. With other processors the caller goes on meanwhile; alone, it
+/// does the work itself, between two reads, while the bytes are in the cache.
+class WeightFinisher {
 public:
     /// `total_bytes` are those of all tensors.
-    LoadChecks(Platform& platform, std::span<TensorDesc> tensors, uint64_t total_bytes);
+    WeightFinisher(Platform& platform, ModelDesc& desc, uint64_t total_bytes);
     /// A job is never left behind: its tensors may go.
-    ~LoadChecks() { m_platform.parallel_end(); }
-    LoadChecks(const LoadChecks&) = delete;
-    LoadChecks& operator=(const LoadChecks&) = delete;
+    ~WeightFinisher() { m_platform.parallel_end(); }
+    WeightFinisher(const WeightFinisher&) = delete;
+    WeightFinisher& operator=(const WeightFinisher&) = delete;
 
+    /// Before the first ready(): takes memory to repack in. Status::out_of_memory.
+    Result<void> prepare();
     /// The first `count` tensors are in memory.
     void ready(size_t count);
-    /// Returns when all that are ready are summed.
+    /// Returns when all that are ready are repacked and summed.
     void finish();
 
 private:
-    void begin();
+    enum class Doing : uint8_t { nothing, repacking, summing };
+
+    void next();
+    void begin(Doing doing, ParallelFunction function, void* context, size_t parts);
 
     Platform& m_platform;
     std::span<TensorDesc> m_tensors;
-    bool m_alone;
-    size_t m_begun = 0;
+    size_t m_processors;
+    Doing m_doing = Doing::nothing;
+    size_t m_first = 0; ///< of the tensors that are being done
+    size_t m_begun = 0; ///< their end
     size_t m_ready = 0;
-    BlockSums m_job;
+    Repacker m_repacker;
+    BlockSums m_sums;
 };
 
 /// What /verify found.

@@ -105,12 +105,11 @@ size_t plan_pieces(const ModelDesc& desc, FreeMemory& memory, std::span<Piece> p
 /// One piece less than an arena's extents: the last is for the vocabulary.
 constexpr size_t kMaxPieces = Arena::kMaxExtents - 1;
 
-/// Reads tensors into WEIGHTS, file by file, has those summed that are complete, and tells the observer of the whole.
+/// Reads tensors into WEIGHTS, file by file, has those finished that are complete, and tells the observer of the whole.
 class WeightReader {
 public:
     WeightReader(Platform& platform, ModelDesc& desc, const LoadObserver& observer, uint64_t total)
-        : m_platform(platform), m_desc(desc), m_observer(observer), m_checks(platform, desc.tensors.span(), total),
-          m_total(total)
+        : m_platform(platform), m_desc(desc), m_observer(observer), m_finisher(platform, desc, total), m_total(total)
     {
     }
     ~WeightReader() { close(); }
@@ -131,8 +130,10 @@ public:
         }
         return read_stretch(layout.stretch(), piece.end, data + layout.stretch().at_bytes);
     }
+    /// Before the first read().
+    Result<void> prepare() { return m_finisher.prepare(); }
     /// When all is read.
-    void finish() { m_checks.finish(); }
+    void finish() { m_finisher.finish(); }
 
 private:
     /// One file is open at a time.
@@ -173,7 +174,7 @@ private:
                    m_desc.tensors[m_complete].offset_bytes + m_desc.tensors[m_complete].size_bytes <= at) {
                 ++m_complete;
             }
-            m_checks.ready(m_complete);
+            m_finisher.ready(m_complete);
             if (m_observer.progress != nullptr && !m_observer.progress(m_observer.context, m_done, m_total)) {
                 return fail(Status::cancelled, "{}: loading was cancelled", m_desc.path);
             }
@@ -184,7 +185,7 @@ private:
     Platform& m_platform;
     ModelDesc& m_desc;
     const LoadObserver& m_observer;
-    LoadChecks m_checks;
+    WeightFinisher m_finisher;
     size_t m_complete = 0; ///< tensors that are in memory
     PlatformFile* m_file = nullptr;
     uint32_t m_shard = 0;
@@ -221,6 +222,7 @@ Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& des
         total += pieces[i].read_bytes;
     }
     WeightReader reader(platform, desc, observer, total);
+    TRY(reader.prepare());
     for (size_t i = 0; i < count; ++i) {
         TRY(reader.read(pieces[i], data[i]));
     }

@@ -28,7 +28,8 @@ bool weights_fit(const ModelDesc& desc, FreeMemory& memory);
 
 /// Takes extents of WEIGHTS and reads the tensors into them; each TensorDesc::data then says where it lies. Leaves room
 /// for one more extent of `extra` usable bytes. Returns how many bytes were read. On failure extents may have been
-/// taken. The other processors sum what is in memory meanwhile: TensorDesc::checksum.
+/// taken. Tensors are repacked and
+/// summed meanwhile: TensorDesc::panels, TensorDesc::checksum.
 Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
                               const LoadObserver& observer);
 

@@ -137,16 +137,32 @@ void report_cpu(Engine& engine, LineSink& out)
     const struct {
         bool there;
         std::string_view name;
-    } list[] = {{true, "sse2"},        {cpu.sse3, "sse3"},      {cpu.ssse3, "ssse3"}, {cpu.sse41, "sse4.1"},
-                {cpu.sse42, "sse4.2"}, {cpu.avx, "avx"},        {cpu.avx2, "avx2"},   {cpu.fma, "fma"},
-                {cpu.f16c, "f16c"},    {cpu.avx512f, "avx512f"}};
+    } list[] = {{true, "sse2"},
+                {cpu.sse3, "sse3"},
+                {cpu.ssse3, "ssse3"},
+                {cpu.sse41, "sse4.1"},
+                {cpu.sse42, "sse4.2"},
+                {cpu.avx, "avx"},
+                {cpu.avx2, "avx2"},
+                {cpu.fma, "fma"},
+                {cpu.f16c, "f16c"},
+                {cpu.avx_vnni, "avx_vnni"},
+                {cpu.avx512f, "avx512f"},
+                {cpu.avx512bw, "avx512bw"},
+                {cpu.avx512dq, "avx512dq"},
+                {cpu.avx512vl, "avx512vl"},
+                {cpu.avx512_vnni, "avx512_vnni"},
+                {cpu.amx_tile, "amx_tile"},
+                {cpu.amx_int8, "amx_int8"}};
     for (const auto& feature : list) {
         if (feature.there) {
             format(features, " {}", feature.name);
         }
     }
     out.line("features:{}", features);
-    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}", cpu.osxsave, cpu.xcr0, cpu.avx_enabled ? "enabled" : "off");
+    const auto state = [](bool enabled) { return enabled ? "enabled" : "off"; };
+    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}", cpu.osxsave, cpu.xcr0, state(cpu.avx_enabled),
+             state(cpu.avx512_enabled));
     Platform& platform = engine.platform();
     out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
              platform.processors_note());

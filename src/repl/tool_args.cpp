@@ -72,7 +72,7 @@ bool set_top_p(ToolArgs& args, std::string_view value)
 constexpr Flag kFlags[] = {
     {"-m", kAll, "FILE", "the model", set_text<&ToolArgs::model>},
     {"--tokenizer", kAll, "FILE", "the tokenizer, instead of the one beside the model", set_text<&ToolArgs::tokenizer>},
-    {"--kernels", kAll, "NAME", "scalar, sse2, avx2 or auto", set_text<&ToolArgs::kernels>},
+    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx512 or auto", set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},
     {"-t", kGenerate | kLogits | kBench, "THREADS", "processors to use (the host tool only)",

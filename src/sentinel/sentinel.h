@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Watches the engine: cycle budgets per token for prefill and decode, and what trips always (a failed allocation, a
-// broken guard, NaN or Inf in the logits, changed weights). It decides and logs; the reaction (rewind, dump, prompt) is the engine's and
-// the REPL's.
+// broken guard, NaN or Inf in the logits, changed weights). It decides and logs; the reaction (rewind, dump, prompt)
+// is the engine's and the REPL's.
 //
 // Budgets: the first runs of a phase set its budget to 6x the cycles a token took; later ones move it by an exponential
 // average. A run over its budget but under 3x of it is soft: it is logged and the budget grows to it. At 3x or more it

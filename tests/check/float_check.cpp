@@ -12,12 +12,14 @@ namespace llmk::check {
 
 namespace {
 
-/// Past two rounds of the widest loop (16 columns), every remainder included.
+/// Past two rounds of SGEMM's widest loop (16 columns), every remainder included.
 constexpr size_t kMaxColumns = 36;
+/// Past two rounds of GEMV's (64 columns).
+constexpr size_t kMaxDotColumns = 132;
 /// Past two tiles of four rows.
 constexpr size_t kMaxRows = 9;
-/// Past two tiles of three.
-constexpr size_t kMaxBatchTested = 7;
+/// Past two tiles of six.
+constexpr size_t kMaxBatchTested = 13;
 
 double sum_tolerance(const float* a, const float* b, size_t n)
 {
@@ -69,7 +71,7 @@ TEST_P(FloatCheck, Dot)
 TEST_P(FloatCheck, Gemv)
 {
     for (size_t rows = 0; rows <= kMaxRows; rows++) {
-        for (size_t cols = 0; cols <= kMaxColumns; cols++) {
+        for (size_t cols = 0; cols <= kMaxDotColumns; cols++) {
             const size_t offset = (rows + cols) % 4;
             const Input<float> w = input(rows * cols, offset);
             const Input<float> x = input(cols, 3 - offset);
@@ -104,8 +106,14 @@ TEST_P(FloatCheck, GemmAcrossBlocks)
     check_gemm(5, 512, 3, 1, 0, 0);
     check_gemm(5, 513, 3, 1, 2, 1);
     check_gemm(6, 1541, 4, 3, 1, 3);
+    check_gemm(5, 1024, 7, 1, 0, 0);
+    check_gemm(5, 1025, 7, 1, 1, 2);
+    check_gemm(6, 2085, 13, 2, 0, 1);
     for (const size_t batch : {63, 64, 65, 66, 67, 131, 133}) {
         check_gemm(5, 17, batch, 2, 1, 1);
+    }
+    for (const size_t rows : {63, 64, 65, 67, 128, 131}) {
+        check_gemm(rows, 37, 8, 1, 0, 3);
     }
     check_gemm(7, 530, 68, 0, 0, 0);
     check_gemm(3, 9, djiblas::kMaxBatch, 0, 0, 0);

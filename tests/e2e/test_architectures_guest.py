@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
-from support import ARCH_MODELS, KERNELS, arch_reference
+from support import ARCH_MODELS, GUEST_KERNELS, arch_reference
 
 TOLERANCE = 1e-4
 BOOT_LIMIT_S = 240.0
@@ -28,7 +28,7 @@ class ArchBoot:
 
 def script_of(name: str) -> list[str]:
     expected = arch_reference(name)
-    kernels = KERNELS[ARCH_MODELS.index(name) % len(KERNELS)]
+    kernels = GUEST_KERNELS[ARCH_MODELS.index(name) % len(GUEST_KERNELS)]
     ids = ",".join(map(str, expected.prompt_ids))
     return [
         f"/load {name}.gguf",

@@ -12,7 +12,7 @@ import fat_image
 import numpy as np
 import pytest
 from e2e.guest import FAULT, Command, build_image, commands_of, fetch_logits, run_script
-from support import KERNELS, Reference, asset_reference
+from support import GUEST_KERNELS, Reference, asset_reference
 
 TOLERANCE_FLOAT = 2e-4
 TOLERANCE_INT8 = 2e-2
@@ -61,7 +61,7 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = str(request.param)
     expected = asset_reference(name)
     script: list[str] = []
-    for kernels in KERNELS:
+    for kernels in GUEST_KERNELS:
         script += [generate_line(expected, kernels), logits_line(expected, kernels)]
         if other := prompted(name):
             script.append(generate_line(other, kernels))
@@ -73,7 +73,7 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     image.unlink()
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", GUEST_KERNELS)
 def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
     ids = boot.ids(generate_line(boot.expected, kernels))
     if boot.expected.is_int8:
@@ -84,7 +84,7 @@ def test_greedy_ids(boot: GoldenBoot, kernels: str) -> None:
         assert boot.ids(generate_line(other, kernels)) == other.ids
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", GUEST_KERNELS)
 def test_logits(boot: GoldenBoot, kernels: str) -> None:
     expected = boot.expected.logits
     logits = fetch_logits(boot.image, f"{kernels}.f32", expected.shape[1])

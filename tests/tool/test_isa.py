@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support import ROOT, built
 
 
@@ -20,11 +21,22 @@ def test_the_binary_keeps_every_set_in_its_folder() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_avx_in_a_baseline_place_is_found(tmp_path: Path) -> None:
-    """The AVX2 objects, passed off as something else, must not pass."""
-    objects = built("efi/kernels/avx2/avx2.o")
+@pytest.mark.parametrize("name", ["avx2/avx2.o", "avx512/avx512.o", "avx512/gemm.o", "avx512/half.o"])
+def test_avx_in_a_baseline_place_is_found(name: str, tmp_path: Path) -> None:
+    """Objects of AVX sets, passed off as something else, must not pass."""
+    objects = built(f"efi/kernels/{name}")
     copy = tmp_path / "innocent.o"
     copy.write_bytes(objects.read_bytes())
     result = isa_lint(copy)
     assert result.returncode == 1
     assert "innocent.o" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ["avx512.o", "gemm.o", "half.o", "activations.o"])
+def test_avx512_in_the_avx2_folder_is_found(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "kernels/avx2"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(built(f"efi/kernels/avx512/{name}").read_bytes())
+    result = isa_lint(folder / name)
+    assert result.returncode == 1
+    assert "AVX-512" in result.stderr

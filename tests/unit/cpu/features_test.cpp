@@ -33,6 +33,10 @@ TEST(Features, MaskIsWhatMayBeUsed)
     EXPECT_TRUE(has(cpu.mask, djiblas::kFeatureSse2));
     EXPECT_EQ(has(cpu.mask, djiblas::kFeatureAvx2), __builtin_cpu_supports("avx2") != 0);
     EXPECT_EQ(has(cpu.mask, djiblas::kFeatureFma), __builtin_cpu_supports("fma") != 0);
+    EXPECT_EQ(has(cpu.mask, djiblas::kFeatureAvx512),
+              __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+                  __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0);
+    EXPECT_EQ(has(cpu.mask, djiblas::kFeatureAvx512Vnni), __builtin_cpu_supports("avx512vnni") != 0);
 }
 
 TEST(Features, FlagsAgreeWithTheCompilers)
@@ -50,9 +54,105 @@ TEST(Features, NothingOfAvxWithoutItsState)
     const CpuFeatures cpu = detect_cpu();
     EXPECT_EQ(cpu.xcr0 != 0, cpu.osxsave);
     EXPECT_EQ(cpu.avx_enabled, (cpu.xcr0 & 7) == 7);
+    EXPECT_EQ(cpu.avx512_enabled, (cpu.xcr0 & 0xe7) == 0xe7);
     if (!cpu.avx_enabled) {
-        EXPECT_EQ(cpu.mask & (djiblas::kFeatureAvx2 | djiblas::kFeatureFma), 0u);
+        EXPECT_EQ(cpu.mask & ~djiblas::kFeatureSse2, 0u);
     }
+}
+
+constexpr uint32_t kOfAvx =
+    djiblas::kFeatureAvx2 | djiblas::kFeatureFma | djiblas::kFeatureF16c | djiblas::kFeatureAvxVnni;
+constexpr uint32_t kOfAvx512 = djiblas::kFeatureAvx512 | djiblas::kFeatureAvx512Vnni;
+
+/// What a processor reports that has everything, with everything switched on.
+FeatureRegisters everything()
+{
+    FeatureRegisters registers;
+    registers.version.c = UINT32_MAX;
+    registers.extended = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    registers.extended1 = registers.extended;
+    registers.xcr0 = 0x600e7;
+    return registers;
+}
+
+CpuFeatures decode(const FeatureRegisters& registers)
+{
+    CpuFeatures cpu;
+    decode_features(cpu, registers);
+    return cpu;
+}
+
+TEST(FeatureMask, EverythingThereAndOn)
+{
+    const CpuFeatures cpu = decode(everything());
+    EXPECT_EQ(cpu.mask, djiblas::kFeatureSse2 | kOfAvx | kOfAvx512);
+    EXPECT_TRUE(cpu.avx512_enabled);
+    EXPECT_TRUE(cpu.amx_enabled);
+    EXPECT_TRUE(cpu.amx_tile && cpu.amx_int8);
+}
+
+TEST(FeatureMask, NothingOfAvx512WithoutAllOfItsState)
+{
+    for (const uint64_t off : {0x20, 0x40, 0x80, 0xe0}) {
+        FeatureRegisters registers = everything();
+        registers.xcr0 &= ~off;
+        const CpuFeatures cpu = decode(registers);
+        EXPECT_EQ(cpu.mask, djiblas::kFeatureSse2 | kOfAvx) << off;
+        EXPECT_TRUE(cpu.avx512f) << "the report says what CPUID does";
+        EXPECT_FALSE(cpu.avx512_enabled) << off;
+    }
+}
+
+TEST(FeatureMask, NothingOfAvxWithoutYmmStateOrOsxsave)
+{
+    for (const uint64_t off : {0x2, 0x4, 0x6}) {
+        FeatureRegisters registers = everything();
+        registers.xcr0 &= ~off;
+        EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2) << off;
+    }
+    FeatureRegisters registers = everything();
+    registers.version.c &= ~(1u << 27); // XCR0 could not even have been read
+    EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2);
+}
+
+TEST(FeatureMask, Avx512IsFourExtensionsTogether)
+{
+    for (const unsigned bit : {16, 17, 30, 31}) {
+        FeatureRegisters registers = everything();
+        registers.extended.b &= ~(1u << bit);
+        EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2 | kOfAvx) << bit;
+    }
+}
+
+TEST(FeatureMask, EachBitIsItsOwn)
+{
+    const struct {
+        uint32_t CpuidLeaf::*part;
+        CpuidLeaf FeatureRegisters::*leaf;
+        unsigned bit;
+        uint32_t feature;
+    } bits[] = {
+        {&CpuidLeaf::c, &FeatureRegisters::version, 12, djiblas::kFeatureFma},
+        {&CpuidLeaf::c, &FeatureRegisters::version, 29, djiblas::kFeatureF16c},
+        {&CpuidLeaf::b, &FeatureRegisters::extended, 5, djiblas::kFeatureAvx2},
+        {&CpuidLeaf::c, &FeatureRegisters::extended, 11, djiblas::kFeatureAvx512Vnni},
+        {&CpuidLeaf::a, &FeatureRegisters::extended1, 4, djiblas::kFeatureAvxVnni},
+    };
+    for (const auto& one : bits) {
+        FeatureRegisters registers = everything();
+        registers.*one.leaf.*one.part &= ~(1u << one.bit);
+        EXPECT_EQ(decode(registers).mask, (djiblas::kFeatureSse2 | kOfAvx | kOfAvx512) & ~one.feature) << one.bit;
+    }
+}
+
+/// XCR0 is never given what the processor does not list: XSETBV would fault.
+TEST(Xcr0, ZmmStateOnlyWhereAllOfItIsSupported)
+{
+    EXPECT_EQ(xcr0_with_vectors(1, 0x7), 0x7u);
+    EXPECT_EQ(xcr0_with_vectors(1, 0xe7), 0xe7u);
+    EXPECT_EQ(xcr0_with_vectors(1, 0x67), 0x7u);
+    EXPECT_EQ(xcr0_with_vectors(1, 0x602e7), 0xe7u) << "AMX stays as it is";
+    EXPECT_EQ(xcr0_with_vectors(0x201, 0x2e7), 0x2e7u) << "what is on stays on";
 }
 
 } // namespace

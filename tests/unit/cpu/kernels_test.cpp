@@ -16,6 +16,7 @@ namespace llmk {
 namespace {
 
 using djiblas::kAvx2;
+using djiblas::kAvx512;
 using djiblas::kScalar;
 using djiblas::kSse2;
 
@@ -50,10 +51,13 @@ bool is_complete(const KernelSet& set)
 TEST(Kernels, TableIsBestFirstAndEndsWithScalar)
 {
     const auto sets = kernel_sets();
-    ASSERT_EQ(sets.size(), 3u);
-    EXPECT_EQ(sets[0], &kAvx2);
-    EXPECT_EQ(sets[1], &kSse2);
-    EXPECT_EQ(sets[2], &kScalar);
+    ASSERT_EQ(sets.size(), 6u);
+    EXPECT_EQ(sets[0], &djiblas::kAvx512Vnni);
+    EXPECT_EQ(sets[1], &kAvx512);
+    EXPECT_EQ(sets[2], &djiblas::kAvxVnni);
+    EXPECT_EQ(sets[3], &kAvx2);
+    EXPECT_EQ(sets[4], &kSse2);
+    EXPECT_EQ(sets[5], &kScalar);
     EXPECT_EQ(kScalar.features, 0u);
     EXPECT_TRUE(is_complete(kScalar));
     for (const KernelSet* set : sets) {
@@ -94,6 +98,21 @@ TEST(Kernels, ForcedSetIsTheOneThatRuns)
     EXPECT_NE(kScalar.gemv_f32, kSse2.gemv_f32);
 }
 
+/// What AVX-512 leaves out comes from AVX2, the next set below.
+TEST(Kernels, Avx512IsForcedByNameAndCompletedFromAvx2)
+{
+    const CpuFeatures cpu = cpu_with(kAvx512.features);
+    Result<KernelChoice> forced = force_kernels("avx512", cpu);
+    ASSERT_TRUE(forced.ok()) << forced.error().message.view();
+    EXPECT_STREQ(forced.value().gemm.name, "avx512");
+    EXPECT_EQ(forced.value().gemm.gemm_f32, kAvx512.gemm_f32);
+    EXPECT_EQ(forced.value().gemm.gemv_f16, kAvx512.gemv_f16);
+    EXPECT_EQ(forced.value().gemm.gemm_q8, kAvx2.gemm_q8);
+    EXPECT_EQ(forced.value().gemm.dequantize_q4_k, kAvx2.dequantize_q4_k);
+    EXPECT_TRUE(is_complete(forced.value().gemm));
+    EXPECT_FALSE(force_kernels("avx512", cpu_with(kAvx2.features)).ok());
+}
+
 TEST(Kernels, NamesMayBeTypedInAnyCase)
 {
     EXPECT_TRUE(force_kernels("SSE2", baseline()).ok());
@@ -102,12 +121,12 @@ TEST(Kernels, NamesMayBeTypedInAnyCase)
 
 TEST(Kernels, AnUnknownNameIsAnErrorThatListsTheKnownOnes)
 {
-    for (const std::string_view name : {"", "sse", "sse22", "avx512"}) {
+    for (const std::string_view name : {"", "sse", "sse22", "avx51"}) {
         const Result<KernelChoice> result = force_kernels(name, baseline());
         ASSERT_FALSE(result.ok()) << name;
         EXPECT_EQ(result.error().status, Status::not_found);
         const std::string message(result.error().message.view());
-        EXPECT_NE(message.find("avx2, sse2, scalar"), std::string::npos) << message;
+        EXPECT_NE(message.find("avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos) << message;
     }
 }
 
@@ -116,9 +135,10 @@ TEST(Kernels, ASetThatTheCpuLacksIsAnErrorThatSaysWhat)
     const Result<KernelSet> both = complete_kernel_set("avx2", baseline());
     ASSERT_FALSE(both.ok());
     EXPECT_EQ(both.error().status, Status::unsupported);
-    EXPECT_NE(both.error().message.view().find("AVX2 and FMA"), std::string_view::npos) << both.error().message.view();
+    EXPECT_NE(both.error().message.view().find("AVX2 and FMA and F16C"), std::string_view::npos)
+        << both.error().message.view();
 
-    const CpuFeatures no_fma = cpu_with(djiblas::kFeatureSse2 | djiblas::kFeatureAvx2);
+    const CpuFeatures no_fma = cpu_with(kAvx2.features & ~djiblas::kFeatureFma);
     const Result<KernelSet> one = complete_kernel_set("avx2", no_fma);
     ASSERT_FALSE(one.ok());
     EXPECT_NE(one.error().message.view().find("needs FMA,"), std::string_view::npos) << one.error().message.view();
@@ -200,14 +220,16 @@ TEST(Calibration, ThePickIsTheFastestOfEach)
     EXPECT_TRUE(is_complete(choice.attention));
 
     ASSERT_EQ(choice.timing_count, kernel_sets().size());
-    EXPECT_STREQ(choice.timings[0].name, "avx2");
+    EXPECT_STREQ(choice.timings[0].name, "avx512_vnni");
     EXPECT_FALSE(choice.timings[0].usable);
-    EXPECT_TRUE(choice.timings[1].usable);
-    EXPECT_EQ(choice.timings[1].matmul_ticks, 50u);
-    EXPECT_EQ(choice.timings[1].attention_ticks, 20u);
-    EXPECT_TRUE(choice.timings[2].usable);
-    EXPECT_EQ(choice.timings[2].matmul_ticks, 45u);
-    EXPECT_EQ(choice.timings[2].attention_ticks, 21u);
+    EXPECT_STREQ(choice.timings[3].name, "avx2");
+    EXPECT_FALSE(choice.timings[1].usable);
+    EXPECT_TRUE(choice.timings[4].usable);
+    EXPECT_EQ(choice.timings[4].matmul_ticks, 50u);
+    EXPECT_EQ(choice.timings[4].attention_ticks, 20u);
+    EXPECT_TRUE(choice.timings[5].usable);
+    EXPECT_EQ(choice.timings[5].matmul_ticks, 45u);
+    EXPECT_EQ(choice.timings[5].attention_ticks, 21u);
 }
 
 TEST(Calibration, AWideSetMustWinByAQuarter)
@@ -221,6 +243,19 @@ TEST(Calibration, AWideSetMustWinByAQuarter)
         const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
         EXPECT_STREQ(choice.gemm.name, wide == 80 ? "avx2" : "sse2");
         EXPECT_STREQ(choice.attention.name, wide == 80 ? "avx2" : "sse2");
+    }
+}
+
+/// Among wide sets no margin: the fastest is taken, the one named first of equals.
+TEST(Calibration, TheFastestOfTheWideSetsIsTaken)
+{
+    const CpuFeatures cpu = cpu_with(kAvx512.features);
+    for (const uint64_t widest : {39, 40, 41}) {
+        ScriptedClock clock({widest, widest, widest, widest, widest, widest, 40,   40,   40,   40,   40,   40,
+                             100,    100,    100,    100,    100,    100,    1000, 1000, 1000, 1000, 1000, 1000});
+        const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
+        EXPECT_STREQ(choice.gemm.name, widest <= 40 ? "avx512" : "avx2");
+        EXPECT_STREQ(choice.attention.name, widest <= 40 ? "avx512" : "avx2");
     }
 }
 

@@ -313,8 +313,8 @@ TEST(Ops, PackedProductsAreThoseOfTheFloats)
     std::mt19937 random(7);
     std::uniform_real_distribution<float> values(-1.0f, 1.0f);
     FakePlatform platform;
-    for (const char* set : {"scalar", "sse2", "avx2"}) {
-        auto choice = force_kernels(set, detect_cpu());
+    for (const KernelSet* set : kernel_sets()) {
+        auto choice = force_kernels(set->name, detect_cpu());
         if (!choice.ok()) {
             continue;
         }
@@ -351,7 +351,7 @@ TEST(Ops, PackedProductsAreThoseOfTheFloats)
                                 sum = c == 0 ? product : sum + product;
                                 size += std::fabs(product);
                             }
-                            ASSERT_NEAR(y[b * kStride + r], sum, 1e-5 * size) << type.name << ' ' << set << ' ' << cols;
+                            ASSERT_NEAR(y[b * kStride + r], sum, 1e-5 * size) << type.name << ' ' << set->name << ' ' << cols;
                         }
                     }
                 }

@@ -57,12 +57,14 @@ TEST(WeightChecks, ASumIsThatOfTheBlocksInMemory)
 /// The sums of the loaded tensors once more, as they become ready by ones, twos, threes ..., with a look every time.
 Sums again(Platform& platform, Engine& engine, uint64_t total_bytes)
 {
-    std::vector<TensorDesc> tensors(engine.model().desc.tensors.begin(), engine.model().desc.tensors.end());
+    ModelDesc& desc = engine.model().desc;
+    const std::span<TensorDesc> tensors = desc.tensors.span();
     for (TensorDesc& tensor : tensors) {
         tensor.checksum = 0;
     }
     {
-        LoadChecks checks(platform, tensors, total_bytes);
+        WeightFinisher checks(platform, desc, total_bytes);
+        EXPECT_TRUE(checks.prepare().ok());
         size_t count = 0;
         for (size_t step = 0; count < tensors.size(); ++step) {
             count = std::min(count + step % 4, tensors.size());
@@ -106,10 +108,10 @@ TEST(WeightChecks, WhatIsNotFinishedIsEnded)
 {
     TinyEngine tiny(three_reads());
     tiny.platform.processors = 2;
-    std::vector<TensorDesc> tensors(tiny.engine->model().desc.tensors.begin(), tiny.engine->model().desc.tensors.end());
     {
-        LoadChecks checks(tiny.platform, tensors, UINT64_MAX);
-        checks.ready(tensors.size());
+        WeightFinisher checks(tiny.platform, tiny.engine->model().desc, UINT64_MAX);
+        ASSERT_TRUE(checks.prepare().ok());
+        checks.ready(tiny.engine->model().desc.tensors.size());
         EXPECT_FALSE(tiny.platform.parallel_done());
     }
     EXPECT_TRUE(tiny.platform.parallel_done());
@@ -132,7 +134,7 @@ TEST(WeightChecks, ALargeModelIsSummedByTheOthers)
     const uint64_t head = static_cast<uint64_t>(shape.dim) / static_cast<uint64_t>(shape.heads);
     const uint64_t dim = 1024;
     const uint64_t floats =
-        24'000 * dim + 2 * dim + dim * dim * 2 + dim * head * 2 * 2 + 3 * dim * 512 + dim + 64 * head;
+        36'000 * dim + 2 * dim + dim * dim * 2 + dim * head * 2 * 2 + 3 * dim * 512 + dim + 64 * head;
     platform.add_large_file("zeros.bin", {reinterpret_cast<const char*>(header), sizeof header}, floats * 4, "");
     platform.add_file("zeros.tok.bin", tokenizer_file(tiny_vocabulary(shape.vocab)));
     Engine engine(platform);

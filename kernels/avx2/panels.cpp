@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//
+// Products with panels by VPMADDUBSW: unsigned codes times signed inputs, pairs summed in 16 bits, as many of them as
+// cannot overflow before they are widened.
+#include "kernels/avx2/avx2.h"
+
+#include <immintrin.h>
+
+#define LLMK_KERNEL_SET avx2
+
+namespace llmk::djiblas::avx2 {
+
+namespace {
+
+struct Isa {
+    using Words [[gnu::vector_size(32)]] = uint32_t;
+    using Ints [[gnu::vector_size(32)]] = int32_t;
+    using Floats [[gnu::vector_size(32)]] = float;
+    using Input = const int8_t*;
+    static constexpr size_t kTokens = 4;
+    static constexpr int kSignedBias = 0;
+
+    static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+    static Floats halves(const uint8_t* p)
+    {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static Words signed_codes(Words w) { return w; }
+    static Words lookup(Words w)
+    {
+        const __m256i table =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
+        return reinterpret_cast<Words>(_mm256_shuffle_epi8(table, reinterpret_cast<__m256i>(w)));
+    }
+    static Input input(const int8_t* q) { return q; }
+
+    template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
+    {
+        const __m256i ones = _mm256_set1_epi16(1);
+        // Sums of pairs that fit in 16 bits before they are widened; signed codes reach 128 * 127 * 2 at once.
+        constexpr size_t kSafe = kMax < 0 ? 1 : 32767 / (kMax * 127 * 2);
+        __m256i sum = _mm256_setzero_si256();
+        __m256i pairs = _mm256_setzero_si256();
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kQuads; i++) {
+            int32_t four;
+            __builtin_memcpy(&four, q + 4 * (kFirst + i), sizeof four);
+            const __m256i x = _mm256_set1_epi32(four);
+            const __m256i w = reinterpret_cast<__m256i>(codes[kFirst + i]);
+            const __m256i products = kMax < 0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+                                              : _mm256_maddubs_epi16(w, x);
+            pairs = i % kSafe == 0 ? products : _mm256_add_epi16(pairs, products);
+            if (i % kSafe == kSafe - 1 || i + 1 == kQuads) {
+                const __m256i wide = _mm256_madd_epi16(pairs, ones);
+                sum = i < kSafe ? wide : _mm256_add_epi32(sum, wide);
+            }
+        }
+        return reinterpret_cast<Ints>(sum);
+    }
+};
+
+} // namespace
+
+} // namespace llmk::djiblas::avx2
+
+#include "kernels/panel_products.h"
+
+namespace llmk::djiblas::avx2 {
+
+constinit const PanelKernels kPanels = kPanelProducts;
+
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
+{
+    quantize_blocks<quantize_q8>(q, scales, x, n);
+}
+
+} // namespace llmk::djiblas::avx2

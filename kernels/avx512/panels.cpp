@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+//
+// Products with panels by VPMADDUBSW on 512 bits: as AVX2's (kernels/avx2/panels.cpp), with more rows of input a tile.
+#include "kernels/avx512/avx512.h"
+
+#include <immintrin.h>
+
+#define LLMK_KERNEL_SET avx512
+
+namespace llmk::djiblas::avx512 {
+
+namespace {
+
+struct Isa {
+    using Words [[gnu::vector_size(64)]] = uint32_t;
+    using Ints [[gnu::vector_size(64)]] = int32_t;
+    using Floats [[gnu::vector_size(64)]] = float;
+    using Input = const int8_t*;
+    static constexpr size_t kTokens = 8;
+    static constexpr int kSignedBias = 0;
+
+    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+    static Floats halves(const uint8_t* p)
+    {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static Words signed_codes(Words w) { return w; }
+    static Words lookup(Words w)
+    {
+        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
+        return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
+    }
+    static Input input(const int8_t* q) { return q; }
+
+    template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
+    {
+        const __m512i ones = _mm512_set1_epi16(1);
+        // Sums of pairs that fit in 16 bits before they are widened; signed codes reach 128 * 127 * 2 at once.
+        constexpr size_t kSafe = kMax < 0 ? 1 : 32767 / (kMax * 127 * 2);
+        __m512i sum = _mm512_setzero_si512();
+        __m512i pairs = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kQuads; i++) {
+            int32_t four;
+            __builtin_memcpy(&four, q + 4 * (kFirst + i), sizeof four);
+            __m512i x = _mm512_set1_epi32(four);
+            __m512i w = reinterpret_cast<__m512i>(codes[kFirst + i]);
+            if constexpr (kMax < 0) { // the sign goes to the input
+                x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
+                w = _mm512_abs_epi8(w);
+            }
+            const __m512i products = _mm512_maddubs_epi16(w, x);
+            pairs = i % kSafe == 0 ? products : _mm512_add_epi16(pairs, products);
+            if (i % kSafe == kSafe - 1 || i + 1 == kQuads) {
+                const __m512i wide = _mm512_madd_epi16(pairs, ones);
+                sum = i < kSafe ? wide : _mm512_add_epi32(sum, wide);
+            }
+        }
+        return reinterpret_cast<Ints>(sum);
+    }
+};
+
+} // namespace
+
+} // namespace llmk::djiblas::avx512
+
+#include "kernels/panel_products.h"
+
+namespace llmk::djiblas::avx512 {
+
+constinit const PanelKernels kPanels = kPanelProducts;
+
+} // namespace llmk::djiblas::avx512

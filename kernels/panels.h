@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Packed weights as products read them: sixteen rows side by side, so that a vector holds the same four columns of
+// several rows and a product needs no sum across its lanes. A panel is a permutation of the bytes of its rows: it takes
+// their place in memory, and every set reads the same panels.
+//
+// A matrix of (rows, cols) has rows/16 panels; what rows are left stay as the file has them, behind the panels. Of a
+// panel, the first blocks of the sixteen rows come first, then the second blocks, and so on. Sixteen blocks are laid
+// out field by field: `halves` fields of two bytes (scales), then `words` fields of four bytes (codes, mostly), each
+// field of row 0 to 15 in a line of 32 or 64 bytes. Fields are numbered in the order in which the file's block has
+// them. Which codes a word holds follows from the type's layout (djiblas.h): four columns, or their halves or parts.
+//
+// Inputs of such products are int8 too: quantized once per row in blocks of 32, scale = max|x| / 127.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace llmk::djiblas {
+
+/// Packed types that have panels, by index into the tables of products.
+enum class PanelType : uint8_t { q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
+constexpr size_t kPanelTypes = 12;
+
+constexpr size_t kPanelRows = 16;
+
+/// Where the fields lie in a block of the file.
+struct PanelFields {
+    uint16_t values;    ///< of a block
+    uint16_t bytes;     ///< of a block
+    uint16_t halves_at; ///< byte of the first
+    uint16_t halves;    ///< fields of two bytes
+    uint16_t words_at;  ///< byte of the first
+    uint16_t words;     ///< fields of four bytes
+};
+
+// In the order of PanelType.
+constexpr PanelFields kPanelFields[kPanelTypes] = {
+    {32, 34, 0, 1, 2, 8},      // Q8_0: d; codes
+    {32, 18, 0, 1, 2, 4},      // Q4_0: d; codes
+    {32, 20, 0, 2, 4, 4},      // Q4_1: d, m; codes
+    {32, 22, 0, 1, 2, 5},      // Q5_0: d; fifth, codes
+    {32, 24, 0, 2, 4, 5},      // Q5_1: d, m; fifth, codes
+    {256, 84, 80, 2, 0, 20},   // Q2_K: d, dmin; 4 scales, 16 codes
+    {256, 110, 108, 1, 0, 27}, // Q3_K: d; 8 third, 16 codes, 3 scales
+    {256, 144, 0, 2, 4, 35},   // Q4_K: d, dmin; 3 scales, 32 codes
+    {256, 176, 0, 2, 4, 43},   // Q5_K: d, dmin; 3 scales, 8 fifth, 32 codes
+    {256, 210, 208, 1, 0, 52}, // Q6_K: d; 32 codes, 16 upper, 4 scales
+    {32, 18, 0, 1, 2, 4},      // IQ4_NL: d; codes
+    {256, 136, 0, 2, 4, 33},   // IQ4_XS: d, upper; lower, 32 codes
+};
+
+constexpr const PanelFields& panel_fields(PanelType type) { return kPanelFields[static_cast<size_t>(type)]; }
+
+/// Values of an input that share a scale.
+constexpr size_t kInputBlock = 32;
+
+/// What goes with 32 quantized values.
+struct InputScale {
+    float scale;   ///< max|x| / 127
+    float sums[3]; ///< scale times the sum of the first 16 codes, of the last 16, of all 32
+};
+
+/// `batch` rows of `cols` values, quantized: x is scale * q. cols is a multiple of 32.
+struct PanelInput {
+    const int8_t* q;          ///< (batch, cols), in [-127, 127]
+    const InputScale* scales; ///< (batch, cols / 32)
+    size_t batch;
+    size_t cols;
+};
+
+/// y[b*y_stride + r] = row r of the panels . row b of the input, r in [0, 16 * panels). `data` is any address. Each
+/// output is computed in the same order whatever the batch: the bits are those of a batch of one.
+using PanelProduct = void (*)(float* y, size_t y_stride, const uint8_t* data, size_t panels, const PanelInput& x);
+
+/// The products of a set, of all types.
+struct PanelKernels {
+    PanelProduct product[kPanelTypes]; ///< by PanelType
+};
+
+} // namespace llmk::djiblas

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// Products with binary16 and bfloat16 weights. Tolerance: as for a sum of float32 products (float_check.cpp); unpacking
+// is exact.
+#include "packed_types.h"
+
+#include <cmath>
+
+namespace llmk::check {
+
+namespace {
+
+/// Past two rounds of the widest loop (64 columns), every remainder included.
+constexpr size_t kMaxColumns = 132;
+constexpr size_t kMaxRows = 5;
+
+struct HalfType {
+    const char* name;
+    decltype(KernelSet::gemv_f16) KernelSet::*gemv;
+    djiblas::Dequantize KernelSet::*dequantize;
+};
+
+constexpr HalfType kHalfTypes[] = {
+    {"f16", &KernelSet::gemv_f16, &KernelSet::dequantize_f16},
+    {"bf16", &KernelSet::gemv_bf16, &KernelSet::dequantize_bf16},
+};
+
+uint16_t bits_of_value(const HalfType& type, float value)
+{
+    if (type.gemv == &KernelSet::gemv_bf16) {
+        return static_cast<uint16_t>(bits_of(value) >> 16);
+    }
+    return __builtin_bit_cast(uint16_t, static_cast<_Float16>(value));
+}
+
+class HalfCheck : public KernelCheck {
+protected:
+    /// Weights of all magnitudes that a model has, subnormals and zeros among them, `offset` bytes off alignment.
+    Input<uint16_t> weights(const HalfType& type, size_t count, size_t offset)
+    {
+        size_t i = 0;
+        return Input<uint16_t>(count, offset, [this, &type, &i] {
+            i++;
+            const float scale = i % 7 == 0 ? 0x1p-16f : i % 11 == 0 ? 0.0f : i % 13 == 0 ? 300.0f : 1.0f;
+            return bits_of_value(type, real() * scale);
+        });
+    }
+
+    void check_gemv(const HalfType& type, size_t rows, size_t cols, size_t offset)
+    {
+        const Input<uint16_t> packed = weights(type, rows * cols, offset);
+        const auto* w = reinterpret_cast<const uint8_t*>(packed.data());
+        const Input<float> x = input(cols, offset % 4);
+        Output<float> got(rows, offset % 4);
+        Output<float> want(rows, 0);
+        (set().*type.gemv)(got.data(), w, x.data(), rows, cols);
+        (oracle().*type.gemv)(want.data(), w, x.data(), rows, cols);
+        ASSERT_TRUE(got.intact()) << type.name << ", " << rows << "x" << cols;
+        std::vector<float> values(rows * cols);
+        (djiblas::kScalar.*type.dequantize)(values.data(), w, rows * cols);
+        for (size_t r = 0; r < rows; r++) {
+            double magnitudes = 0.0;
+            for (size_t c = 0; c < cols; c++) {
+                magnitudes += std::fabs(static_cast<double>(values[r * cols + c]) * static_cast<double>(x.get(c)));
+            }
+            const double tolerance = 2.0 * static_cast<double>(cols + 4) * kRounding * magnitudes;
+            ASSERT_TRUE(near(got[r], want[r], tolerance))
+                << type.name << ", " << rows << "x" << cols << " row " << r << ": " << got[r] << " for " << want[r];
+        }
+    }
+};
+
+TEST_P(HalfCheck, AllLengths)
+{
+    for (const HalfType& type : kHalfTypes) {
+        for (size_t rows = 0; rows <= kMaxRows; rows++) {
+            for (size_t cols = 0; cols <= kMaxColumns; cols++) {
+                ASSERT_NO_FATAL_FAILURE(check_gemv(type, rows, cols, 2 * ((rows + cols) % 4)));
+            }
+        }
+    }
+}
+
+/// Files place tensors, and so rows, at any even byte; the contract says any byte.
+TEST_P(HalfCheck, AllAddresses)
+{
+    for (const HalfType& type : kHalfTypes) {
+        for (size_t offset = 0; offset < 65; offset++) {
+            ASSERT_NO_FATAL_FAILURE(check_gemv(type, 3, 77, offset));
+        }
+    }
+}
+
+/// One weight at a time, in every place, over all its patterns: the product with 1 is the weight itself.
+TEST_P(HalfCheck, EveryPattern)
+{
+    for (const HalfType& type : kHalfTypes) {
+        for (uint32_t pattern = 0; pattern < 65536; pattern++) {
+            const size_t cols = 1 + pattern % 41;
+            const size_t place = pattern * 7 % cols;
+            std::vector<uint16_t> packed(cols, 0);
+            packed[place] = static_cast<uint16_t>(pattern);
+            const std::vector<float> x(cols, 1.0f);
+            float got;
+            float want;
+            (set().*type.gemv)(&got, reinterpret_cast<const uint8_t*>(packed.data()), x.data(), 1, cols);
+            (djiblas::kScalar.*type.dequantize)(&want, reinterpret_cast<const uint8_t*>(&packed[place]), 1);
+            ASSERT_EQ(ulp_distance(got, want), 0u) << type.name << ", pattern " << pattern << " at " << place << " of "
+                                                   << cols << ": " << got << " for " << want;
+        }
+    }
+}
+
+/// A row's NaN or infinity must reach its output and no other's.
+TEST_P(HalfCheck, NanAndInfinityStayInTheirRow)
+{
+    constexpr size_t kRows = 3;
+    for (const HalfType& type : kHalfTypes) {
+        for (const size_t cols : {7, 8, 21, 40, 67}) {
+            for (const uint16_t poison : {bits_of_value(type, NAN), bits_of_value(type, INFINITY)}) {
+                for (size_t at = 0; at < cols; at++) {
+                    Input<uint16_t> packed = weights(type, kRows * cols, 0);
+                    packed.set(cols + at, poison);
+                    const Input<float> x = input(cols, 0);
+                    Output<float> y(kRows, 0);
+                    (set().*type.gemv)(y.data(), reinterpret_cast<const uint8_t*>(packed.data()), x.data(), kRows,
+                                       cols);
+                    for (size_t r = 0; r < kRows; r++) {
+                        ASSERT_EQ(std::isfinite(y[r]), r != 1) << type.name << ", row " << r << ", column " << at;
+                    }
+                }
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, HalfCheck, testing::ValuesIn(runnable_sets()), set_name);
+
+} // namespace
+
+} // namespace llmk::check

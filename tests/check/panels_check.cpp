@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+//
+// Panels: the layout, and their products against a double-precision one of the unpacked values.
+#include "packed_types.h"
+
+#include <cmath>
+
+namespace llmk::check {
+
+namespace {
+
+using djiblas::InputScale;
+using djiblas::kInputBlock;
+using djiblas::kPanelRows;
+using djiblas::PanelFields;
+using djiblas::PanelInput;
+using djiblas::PanelType;
+
+/// The rows of packed_types.h that have panels begin with Q8_0, in the order of PanelType.
+const PackedType& packed_type(PanelType type) { return kPackedTypes[2 + static_cast<size_t>(type)]; }
+
+std::vector<PanelType> all_types()
+{
+    std::vector<PanelType> types;
+    for (size_t i = 0; i < djiblas::kPanelTypes; i++) {
+        types.push_back(static_cast<PanelType>(i));
+    }
+    return types;
+}
+
+/// Binary16 numbers of either sign between 1/32 and 1/16: as scales are.
+uint16_t plain_half(uint16_t bits) { return static_cast<uint16_t>((bits & 0x83ffu) | 0x2800u); }
+
+class PanelsCheck : public KernelCheck {
+protected:
+    /// Sixteen rows a panel, random but for their scales, as a file has them.
+    std::vector<uint8_t> rows(PanelType type, size_t panels, size_t blocks)
+    {
+        const PanelFields& fields = djiblas::panel_fields(type);
+        std::vector<uint8_t> bytes(panels * kPanelRows * blocks * fields.bytes);
+        for (uint8_t& value : bytes) {
+            value = static_cast<uint8_t>(byte());
+        }
+        // The second half of IQ4_XS is no number.
+        const size_t scales = type == PanelType::iq4_xs ? 1 : fields.halves;
+        for (size_t block = 0; block < bytes.size(); block += fields.bytes) {
+            for (size_t i = 0; i < scales; i++) {
+                uint16_t half;
+                std::memcpy(&half, &bytes[block + fields.halves_at + 2 * i], sizeof half);
+                half = plain_half(half);
+                std::memcpy(&bytes[block + fields.halves_at + 2 * i], &half, sizeof half);
+            }
+        }
+        return bytes;
+    }
+    static std::vector<uint8_t> pack(PanelType type, const std::vector<uint8_t>& rows, size_t panels, size_t blocks)
+    {
+        std::vector<uint8_t> packed(rows.size());
+        const size_t bytes = rows.size() / panels;
+        for (size_t i = 0; i < panels; i++) {
+            djiblas::pack_panel(type, packed.data() + i * bytes, rows.data() + i * bytes, blocks);
+        }
+        return packed;
+    }
+};
+
+struct Quantized {
+    std::vector<int8_t> q;
+    std::vector<InputScale> scales;
+
+    Quantized(const KernelSet& set, const Input<float>& x) : q(x.size()), scales(x.size() / kInputBlock)
+    {
+        set.quantize_input(q.data(), scales.data(), x.data(), x.size());
+    }
+};
+
+TEST_P(PanelsCheck, TheSetAskedForIsTheOneThatRuns)
+{
+    ASSERT_NE(set().panels, nullptr);
+    EXPECT_TRUE(GetParam()->panels == nullptr || GetParam()->panels == set().panels);
+    EXPECT_TRUE(GetParam()->quantize_input == nullptr || GetParam()->quantize_input == set().quantize_input);
+}
+
+TEST(Panels, FieldsOfSixteenRowsLieSideBySide)
+{
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        const PanelFields& fields = djiblas::panel_fields(type);
+        ASSERT_EQ(fields.values, packed.block.values) << packed.name;
+        ASSERT_EQ(fields.bytes, packed.block.bytes) << packed.name;
+        ASSERT_EQ(fields.bytes, 2 * fields.halves + 4 * fields.words) << packed.name;
+        constexpr size_t kBlocks = 3;
+        std::mt19937 random(1);
+        std::vector<uint8_t> rows(kPanelRows * kBlocks * fields.bytes);
+        for (uint8_t& value : rows) {
+            value = static_cast<uint8_t>(random());
+        }
+        std::vector<uint8_t> panel(rows.size());
+        djiblas::pack_panel(type, panel.data(), rows.data(), kBlocks);
+        for (size_t row = 0; row < kPanelRows; row++) {
+            std::vector<uint8_t> back(kBlocks * fields.bytes);
+            djiblas::unpack_panel_row(type, back.data(), panel.data(), kBlocks, row);
+            EXPECT_EQ(std::memcmp(back.data(), &rows[row * back.size()], back.size()), 0) << packed.name << row;
+            for (size_t block = 0; block < kBlocks; block++) {
+                const uint8_t* unit = &panel[block * kPanelRows * fields.bytes];
+                const uint8_t* from = &rows[row * back.size() + block * fields.bytes];
+                for (size_t i = 0; i < fields.halves; i++) {
+                    ASSERT_EQ(std::memcmp(unit + 32 * i + 2 * row, from + fields.halves_at + 2 * i, 2), 0);
+                }
+                for (size_t i = 0; i < fields.words; i++) {
+                    const uint8_t* line = unit + 32 * fields.halves + 64 * i;
+                    ASSERT_EQ(std::memcmp(line + 4 * row, from + fields.words_at + 4 * i, 4), 0);
+                }
+            }
+        }
+    }
+}
+
+/// Every type, one to three blocks, batches on both sides of every tile, at odd addresses.
+TEST_P(PanelsCheck, ProductsOfAllTypes)
+{
+    constexpr size_t kPanels = 2;
+    constexpr size_t kRows = kPanels * kPanelRows;
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        for (size_t blocks = 1; blocks <= 3; blocks++) {
+            const size_t cols = blocks * packed.block.values;
+            const std::vector<uint8_t> file = rows(type, kPanels, blocks);
+            const std::vector<uint8_t> repacked = pack(type, file, kPanels, blocks);
+            std::vector<float> values(kRows * cols);
+            (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
+            for (const size_t batch : {1, 2, 3, 4, 5, 7, 16, 17, 21}) {
+                const size_t offset = batch % 5;
+                Input<uint8_t> data(repacked.size(), offset);
+                std::memcpy(const_cast<uint8_t*>(data.data()), repacked.data(), repacked.size());
+                const Input<float> x = input(batch * cols, 0);
+                const Quantized in(set(), x);
+                const size_t stride = kRows + 3;
+                Output<float> y(batch * stride, offset % 4);
+                set().panels->product[static_cast<size_t>(type)](y.data(), stride, data.data(), kPanels,
+                                                                 {in.q.data(), in.scales.data(), batch, cols});
+                ASSERT_TRUE(y.intact()) << packed.name;
+                for (size_t i = 0; i < batch * kRows; i++) {
+                    const size_t b = i / kRows;
+                    const size_t r = i % kRows;
+                    double want = 0.0;
+                    double largest = 0.0;
+                    double sum = 0.0;
+                    for (size_t c = 0; c < cols; c++) {
+                        const double scale = in.scales[(b * cols + c) / kInputBlock].scale;
+                        const double value = in.q[b * cols + c] * scale;
+                        want += static_cast<double>(values[r * cols + c]) * value;
+                        largest = std::fmax(largest, std::fabs(static_cast<double>(values[r * cols + c])));
+                        sum += std::fabs(value);
+                    }
+                    // A code that is off by one would be off by a hundredth of the largest value and more.
+                    ASSERT_TRUE(near(y[b * stride + r], static_cast<float>(want), 64 * kRounding * largest * sum))
+                        << packed.name << ", " << blocks << " blocks, batch " << batch << ", row " << r << ": "
+                        << y[b * stride + r] << " for " << want;
+                }
+            }
+        }
+    }
+}
+
+/// What lookup decoding stands on: a row of input gives the same bits alone and in company.
+TEST_P(PanelsCheck, TheBatchChangesNoBit)
+{
+    constexpr size_t kBatch = 23;
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        const size_t blocks = 5;
+        const size_t cols = blocks * packed.block.values;
+        const std::vector<uint8_t> panel = pack(type, rows(type, 1, blocks), 1, blocks);
+        const Input<float> x = input(kBatch * cols, 0);
+        const Quantized in(set(), x);
+        const auto product = set().panels->product[static_cast<size_t>(type)];
+        std::vector<float> together(kBatch * kPanelRows);
+        product(together.data(), kPanelRows, panel.data(), 1, {in.q.data(), in.scales.data(), kBatch, cols});
+        for (size_t b = 0; b < kBatch; b++) {
+            float alone[kPanelRows];
+            product(alone, kPanelRows, panel.data(), 1,
+                    {in.q.data() + b * cols, in.scales.data() + b * cols / kInputBlock, 1, cols});
+            ASSERT_EQ(std::memcmp(alone, &together[b * kPanelRows], sizeof alone), 0) << packed.name << " row " << b;
+        }
+    }
+}
+
+/// The largest codes and inputs of one sign: what would overflow a 16-bit sum.
+TEST_P(PanelsCheck, ExtremeCodesAreExact)
+{
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
+            std::vector<uint8_t> file = rows(type, 1, 1);
+            const PanelFields& fields = djiblas::panel_fields(type);
+            for (size_t row = 0; row < kPanelRows; row++) {
+                std::memset(&file[row * fields.bytes + fields.words_at], fill, 4 * fields.words);
+            }
+            const std::vector<uint8_t> panel = pack(type, file, 1, 1);
+            std::vector<float> values(kPanelRows * fields.values);
+            (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
+            for (const float sign : {1.0f, -1.0f}) {
+                const Input<float> x(fields.values, 0, [sign] { return sign; });
+                const Quantized in(set(), x);
+                float y[kPanelRows];
+                set().panels->product[static_cast<size_t>(type)](y, kPanelRows, panel.data(), 1,
+                                                                 {in.q.data(), in.scales.data(), 1, fields.values});
+                for (size_t r = 0; r < kPanelRows; r++) {
+                    double want = 0.0;
+                    double size = 0.0;
+                    for (size_t c = 0; c < fields.values; c++) {
+                        const double value = static_cast<double>(values[r * fields.values + c]);
+                        want += value * static_cast<double>(sign);
+                        size += std::fabs(value);
+                    }
+                    // The products of code and offset are of the size of code times scale each.
+                    ASSERT_TRUE(near(y[r], static_cast<float>(want), 1e-5 * size + 1e-4)) << packed.name << fill;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(PanelsCheck, QuantizedInputsAreScalars)
+{
+    for (size_t blocks = 0; blocks <= 5; blocks++) {
+        for (size_t offset = 0; offset < 4; offset++) {
+            Input<float> x = input(blocks * kInputBlock, offset, 3.0f);
+            if (blocks == 3) {
+                for (size_t i = 0; i < kInputBlock; i++) {
+                    x.set(i, 0.0f);
+                }
+                x.set(kInputBlock + 5, NAN);
+                x.set(2 * kInputBlock + 5, INFINITY);
+            }
+            Output<int8_t> q(x.size(), 0);
+            std::vector<InputScale> scales(blocks);
+            std::vector<int8_t> want(x.size());
+            std::vector<InputScale> want_scales(blocks);
+            set().quantize_input(q.data(), scales.data(), x.data(), x.size());
+            djiblas::kScalar.quantize_input(want.data(), want_scales.data(), x.data(), x.size());
+            ASSERT_TRUE(q.intact());
+            for (size_t i = 0; i < x.size(); i++) {
+                ASSERT_EQ(q[i], want[i]) << i;
+            }
+            for (size_t i = 0; i < blocks; i++) {
+                ASSERT_EQ(ulp_distance(scales[i].scale, want_scales[i].scale), 0u);
+                int sum = 0;
+                for (size_t j = 0; j < 3; j++) {
+                    ASSERT_EQ(ulp_distance(scales[i].sums[j], want_scales[i].sums[j]), 0u);
+                }
+                for (size_t j = 0; j < kInputBlock; j++) {
+                    sum += want[i * kInputBlock + j];
+                }
+                if (std::isfinite(scales[i].scale)) {
+                    ASSERT_EQ(scales[i].sums[2], scales[i].scale * static_cast<float>(sum));
+                }
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, PanelsCheck, testing::ValuesIn(runnable_sets()), set_name);
+
+} // namespace
+
+} // namespace llmk::check
