@@ -30,7 +30,7 @@ say = @$(if $(V),:,echo '  $(1) $@')
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 CORE := \
-  src/base/math.cpp src/base/text.cpp \
+  src/base/checksum.cpp src/base/math.cpp src/base/text.cpp \
   src/mem/file_bytes.cpp src/mem/zones.cpp \
   src/log/ring_log.cpp \
   src/cpu/features.cpp src/cpu/kernels.cpp \
@@ -46,7 +46,7 @@ CORE := \
   src/model/decoder_forward.cpp src/model/gemma2.cpp src/model/gemma3.cpp src/model/gpt2.cpp src/model/kv_cache.cpp \
   src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
-  src/model/tokenizers.cpp src/model/weights.cpp \
+  src/model/tokenizers.cpp src/model/weight_checks.cpp src/model/weights.cpp \
   src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
   src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
@@ -55,7 +55,7 @@ APP := \
   src/repl/cmd_sampling.cpp src/repl/cmd_session.cpp src/repl/cmd_system.cpp src/repl/cmd_tools.cpp \
   src/repl/commands.cpp src/repl/completion.cpp src/repl/history.cpp src/repl/keys.cpp src/repl/line_editor.cpp \
   src/repl/line_view.cpp src/repl/multiline.cpp src/repl/repl.cpp src/repl/report.cpp src/repl/tool_args.cpp \
-  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp src/repl/tool_render.cpp \
+  src/repl/tool_bench.cpp src/repl/tool_generate.cpp src/repl/tool_info.cpp src/repl/tool_read.cpp src/repl/tool_render.cpp \
   src/boot/app.cpp src/boot/candidates.cpp src/boot/config.cpp src/boot/demos.cpp src/boot/load_bar.cpp src/boot/menu.cpp \
   src/boot/menu_view.cpp
 

@@ -116,6 +116,9 @@ public:
     virtual Result<uint64_t> file_size(PlatformFile* file) = 0;
     /// Reads up to `bytes` from `offset`; returns how many came: fewer only at the file's end.
     virtual Result<size_t> file_read_at(PlatformFile* file, uint64_t offset, void* buffer, size_t bytes) = 0;
+    /// Whether reads and writes for memory that some firmware's drivers do not reach (above 4 GiB) go through a buffer
+    /// that they do reach. On at the start; off, a copy is saved.
+    virtual void use_bounce_buffer(bool on) = 0;
     /// Writes all of it at the end, or fails (full volume, write-protected stick).
     virtual Result<void> file_write(PlatformFile* file, const void* data, size_t bytes) = 0;
     /// Until this returns well, what was written may be lost with the power.
@@ -151,6 +154,14 @@ public:
     virtual size_t processor_states(std::span<ProcessorState> states) = 0;
     /// Runs all parts and returns when the last is done. No part may call the platform or allocate.
     virtual void parallel(ParallelFunction function, void* context, size_t parts) = 0;
+    /// As parallel, and returns at once: the other processors do parts while the caller reads files, writes to the
+    /// console and looks for keys. One job at a time; until parallel_end the caller neither takes or gives back pages
+    /// nor rests. Where there is no other processor, nothing is done before parallel_end.
+    virtual void parallel_begin(ParallelFunction function, void* context, size_t parts) = 0;
+    /// True when all parts of the job are done, or there is none.
+    virtual bool parallel_done() = 0;
+    /// Takes part in what is left of the job, and returns when all is done. Nothing when there is none.
+    virtual void parallel_end() = 0;
 
     // --- power -----------------------------------------------------------------------------------------------------
     /// Does not return on real machines; does on the fake.

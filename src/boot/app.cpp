@@ -102,6 +102,7 @@ void App::start()
         m_platform.use_processors(*m_config.threads);
     }
     m_engine.want_kv_type(m_config.kv_type.value_or(KvType::f16));
+    m_platform.use_bounce_buffer(m_config.bounce.value_or(true));
     auto started = m_engine.start(kernels);
     if (!started.ok()) {
         say("[config] {}; measuring instead", started.error().message);

@@ -69,6 +69,15 @@ std::string_view set_kv_type(Config& config, const ConfigValue& value)
     return {};
 }
 
+std::string_view set_bounce(Config& config, const ConfigValue& value)
+{
+    if (value.text != "auto" && value.text != "off") {
+        return "expected auto or off";
+    }
+    config.bounce = value.text == "auto";
+    return {};
+}
+
 constexpr double kAnyCount = 18446744073709551615.0;
 
 constexpr ConfigKey kKeys[] = {
@@ -98,6 +107,9 @@ constexpr ConfigKey kKeys[] = {
     {"system", ConfigKind::text, 0, 2048, "the system prompt of chat models", set_text<&Config::system>},
     {"template", ConfigKind::word, 0, 64, "the chat template, instead of the model's own",
      set_text<&Config::chat_template>},
+    {"bounce", ConfigKind::word, 0, 16,
+     "auto: files go to memory above 4 GiB through a buffer below it; off: straight, which is faster where it works",
+     set_bounce},
     {"keymap", ConfigKind::word, 0, 16, "the keyboard's layout", set_text<&Config::keymap>},
     {"log", ConfigKind::flag, 0, 0, "keep a transcript in llmk-log.txt", set_flag<&Config::log>},
     {"strict_budget", ConfigKind::flag, 0, 0, "stop an answer that takes far longer than expected",

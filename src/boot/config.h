@@ -54,6 +54,7 @@ struct Config {
     std::optional<Text<2048>> system;
     std::optional<Text<64>> chat_template; ///< `template`
     std::optional<Text<16>> keymap;
+    std::optional<bool> bounce;
     std::optional<bool> log;
     std::optional<bool> strict_budget;
 };

@@ -91,6 +91,8 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
     m_sentinel.reset_budgets();
     note(LogCode::load, Text<101>("{} ({}), context {}", file_name(path), m_model->desc.format, plan.context));
     note_kv_type();
+    note(LogCode::load, Text<101>("{} of weights read in {} ms", human_bytes(m_model->read_bytes),
+                                  m_model->read_ticks * 1000 / m_platform.ticks_per_second()));
     return success();
 }
 
@@ -106,6 +108,18 @@ Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
 {
     m_session->scratch().clear();
     return choose_template(m_platform, m_model->desc, *m_model->tokenizer, name, m_session->scratch());
+}
+
+Result<WeightReport> Engine::verify()
+{
+    const WeightReport report = verify_weights(m_platform, *m_model, m_zones[ZoneId::weights]);
+    if (report.changed > 0) {
+        const Trip trip = m_sentinel.weights_changed(report.first, report.address);
+        return fail(Status::tripped, "{}: {} ({} of {} changed); /load reads the model again",
+                    file_name(m_model->desc.path), trip.what, report.changed, m_model->desc.tensors.size() + 1);
+    }
+    note(LogCode::memory, Text<101>("verified: {} of weights are as loaded", human_bytes(report.bytes)));
+    return report;
 }
 
 Result<void> Engine::set_context(uint64_t context) { return reopen(context, m_kv_type); }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/chat.h"
+#include "model/weight_checks.h"
 
 namespace llmk {
 
@@ -29,6 +30,9 @@ public:
     Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context,
                       const LoadObserver& observer);
     void unload();
+    /// Compares the checksums of WEIGHTS with those of the load. Status::tripped names what has changed; the dump is
+    /// the caller's.
+    Result<WeightReport> verify();
     /// Gives the loaded model another context; the conversation is forgotten, the system prompt stays. On failure the
     /// old context is back, or, if not even that can be had any more, no model is loaded.
     Result<void> set_context(uint64_t context);

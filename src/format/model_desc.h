@@ -111,6 +111,7 @@ struct TensorDesc {
     uint32_t shard = 0;            ///< which file, from 0, of a model in several
     const uint8_t* data = nullptr; ///< in memory, when the model is loaded
     bool panels = false;           ///< repacked: rows lie as products want them, not as in the file
+    uint64_t checksum = 0;         ///< of what lies there then (model/weight_checks.h)
 };
 
 /// How a model was trained to be spoken to, as far as the file tells.

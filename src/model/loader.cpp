@@ -4,6 +4,7 @@
 #include "format/formats.h"
 #include "model/attention.h"
 #include "model/panels.h"
+#include "model/weight_checks.h"
 
 #include <algorithm>
 
@@ -156,13 +157,16 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
     Arena& weights = zones[ZoneId::weights];
     const auto load = [&]() -> Result<void> {
         const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(tensor_bytes(model.desc)));
-        TRY(read_weights(platform, weights, model.desc, extra, observer));
-        TRY(repack_weights(platform, model.desc));
+        const uint64_t started = platform.ticks();
+        model.read_bytes = TRY(read_weights(platform, weights, model.desc, extra, observer));
+        model.read_ticks = platform.ticks() - started;
         TRY(weights.add_extent(platform, extra));
         TRY(model.vocabulary.load(platform, model.desc.vocabulary, weights));
         model.tokenizer = model.vocabulary.get();
         model.architecture = TRY(find_architecture(model.desc.architecture));
-        return model.architecture->bind(model, weights);
+        TRY(model.architecture->bind(model, weights));
+        model.extra_checksum = extra_checksum(weights);
+        return success();
     };
     auto result = load();
     if (!result.ok()) {

@@ -102,6 +102,9 @@ struct Model {
     LoadedTokenizer vocabulary;
     const Tokenizer* tokenizer = nullptr; ///< of the vocabulary
     void* bound = nullptr;                ///< the architecture's own, in WEIGHTS
+    uint64_t extra_checksum = 0;          ///< of what lies in WEIGHTS beside the tensors
+    uint64_t read_bytes = 0;              ///< of weights, from the model's files
+    uint64_t read_ticks = 0;              ///< that it took, summing included
 
     /// The tensor of a role; data is null when the model has none.
     Tensor tensor(TensorRole role, uint32_t layer = 0) const;

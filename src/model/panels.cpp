@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "model/panels.h"
 
+#include "base/checked.h"
+
 #include <algorithm>
 
 namespace llmk {
@@ -20,59 +22,15 @@ uint64_t panel_bytes(const TensorDesc& tensor)
     return tensor.cols / fields.values * fields.bytes * kPanelRows;
 }
 
-/// A buffer of one panel for each that works at a time.
-class Buffers {
-public:
-    Buffers(Platform& platform, uint64_t each, size_t wanted) : m_platform(platform), m_each(each)
-    {
-        for (m_count = wanted; m_count > 0; m_count /= 2) {
-            auto pages = platform.pages_alloc(bytes());
-            if (pages.ok()) {
-                m_data = static_cast<uint8_t*>(pages.value());
-                return;
-            }
-        }
-    }
-    ~Buffers()
-    {
-        if (m_data != nullptr) {
-            m_platform.pages_free(m_data, bytes());
-        }
-    }
-    Buffers(const Buffers&) = delete;
-    Buffers& operator=(const Buffers&) = delete;
+/// Of about this size, so that nobody waits long for the last.
+constexpr uint64_t kPartBytes = 256 * 1024;
 
-    size_t count() const { return m_count; }
-    uint8_t* operator[](size_t index) const { return m_data + index * m_each; }
+uint64_t panels_in_part(const TensorDesc& tensor) { return std::max<uint64_t>(kPartBytes / panel_bytes(tensor), 1); }
 
-private:
-    uint64_t bytes() const { return (m_each * m_count + 4095) / 4096 * 4096; }
-
-    Platform& m_platform;
-    uint64_t m_each;
-    size_t m_count = 0;
-    uint8_t* m_data = nullptr;
-};
-
-struct Job {
-    const TensorDesc* tensor;
-    uint8_t* data;
-    const Buffers* buffers;
-    uint64_t panels;
-    uint64_t bytes; ///< of a panel
-};
-
-void repack_part(void* context, size_t part)
+uint64_t part_count(const TensorDesc& tensor)
 {
-    const Job& job = *static_cast<const Job*>(context);
-    const size_t parts = job.buffers->count();
-    uint8_t* const copy = (*job.buffers)[part];
-    const djiblas::PanelType type = panel_type(job.tensor->type);
-    for (uint64_t i = job.panels * part / parts; i < job.panels * (part + 1) / parts; ++i) {
-        uint8_t* const panel = job.data + i * job.bytes;
-        __builtin_memcpy(copy, panel, job.bytes);
-        djiblas::pack_panel(type, panel, copy, job.tensor->cols / djiblas::panel_fields(type).values);
-    }
+    const uint64_t panels = tensor.rows / kPanelRows;
+    return (panels + panels_in_part(tensor) - 1) / panels_in_part(tensor);
 }
 
 } // namespace
@@ -103,30 +61,89 @@ bool wants_panels(const ModelDesc& desc)
                        [&](const TensorDesc& tensor) { return wants_panels(desc, tensor); });
 }
 
-Result<void> repack_weights(Platform& platform, ModelDesc& desc)
+Repacker::~Repacker()
 {
-    uint64_t largest = 0;
-    for (const TensorDesc& tensor : desc.tensors) {
-        largest = wants_panels(desc, tensor) ? std::max(largest, panel_bytes(tensor)) : largest;
+    if (m_buffers != nullptr) {
+        m_platform.pages_free(m_buffers, m_buffers_bytes);
     }
-    if (largest == 0) {
+}
+
+Result<void> Repacker::prepare(size_t processors)
+{
+    for (const TensorDesc& tensor : m_desc.tensors) {
+        m_each = wants_panels(m_desc, tensor) ? std::max(m_each, align_up(panel_bytes(tensor), 64)) : m_each;
+    }
+    if (m_each == 0) {
         return success();
     }
-    const Buffers buffers(platform, largest, platform.processor_count());
-    if (buffers.count() == 0) {
-        return fail(Status::out_of_memory, "{}: no {} of memory are left to repack the weights in", desc.path,
-                    human_bytes(largest));
-    }
-    for (TensorDesc& tensor : desc.tensors) {
-        if (wants_panels(desc, tensor)) {
-            // WEIGHTS is written until it is frozen; TensorDesc shows it to those who only read.
-            Job job{&tensor, const_cast<uint8_t*>(tensor.data), &buffers, tensor.rows / kPanelRows,
-                    panel_bytes(tensor)};
-            platform.parallel(repack_part, &job, buffers.count());
-            tensor.panels = true;
+    for (size_t count = std::min<size_t>(processors, 64); count > 0; count /= 2) {
+        m_buffers_bytes = align_up(m_each * count, 4096);
+        auto pages = m_platform.pages_alloc(m_buffers_bytes);
+        if (pages.ok()) {
+            m_buffers = static_cast<uint8_t*>(pages.value());
+            m_free = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+            return success();
         }
     }
-    return success();
+    return fail(Status::out_of_memory, "{}: no {} of memory are left to repack the weights in", m_desc.path,
+                human_bytes(m_each));
+}
+
+size_t Repacker::take(std::span<TensorDesc> tensors)
+{
+    m_tensors = tensors;
+    uint64_t parts = 0;
+    for (const TensorDesc& tensor : tensors) {
+        parts += wants_panels(m_desc, tensor) ? part_count(tensor) : 0;
+    }
+    return parts;
+}
+
+/// One for each that works: with fewer, where memory was short, the rest waits.
+size_t Repacker::take_buffer()
+{
+    for (;;) {
+        uint64_t free = m_free.load(std::memory_order_relaxed);
+        if (free != 0 && m_free.compare_exchange_weak(free, free & (free - 1), std::memory_order_acquire)) {
+            return static_cast<size_t>(__builtin_ctzll(free));
+        }
+        __builtin_ia32_pause();
+    }
+}
+
+void Repacker::do_part(void* repacker, size_t part)
+{
+    Repacker& self = *static_cast<Repacker*>(repacker);
+    size_t index = 0;
+    for (;; ++index) {
+        const TensorDesc& tensor = self.m_tensors[index];
+        const uint64_t count = wants_panels(self.m_desc, tensor) ? part_count(tensor) : 0;
+        if (part < count) {
+            break;
+        }
+        part -= count;
+    }
+    const TensorDesc& tensor = self.m_tensors[index];
+    const uint64_t bytes = panel_bytes(tensor);
+    const uint64_t first = part * panels_in_part(tensor);
+    const uint64_t end = std::min(first + panels_in_part(tensor), tensor.rows / kPanelRows);
+    const djiblas::PanelType type = panel_type(tensor.type);
+    const size_t buffer = self.take_buffer();
+    uint8_t* const copy = self.m_buffers + buffer * self.m_each;
+    for (uint64_t i = first; i < end; ++i) {
+        // WEIGHTS is written until it is frozen; TensorDesc shows it to those who only read.
+        uint8_t* const panel = const_cast<uint8_t*>(tensor.data) + i * bytes;
+        __builtin_memcpy(copy, panel, bytes);
+        djiblas::pack_panel(type, panel, copy, tensor.cols / djiblas::panel_fields(type).values);
+    }
+    self.m_free.fetch_or(uint64_t{1} << buffer, std::memory_order_release);
+}
+
+void Repacker::mark() const
+{
+    for (TensorDesc& tensor : m_tensors) {
+        tensor.panels = wants_panels(m_desc, tensor);
+    }
 }
 
 } // namespace llmk

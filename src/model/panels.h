@@ -8,6 +8,8 @@
 #include "format/model_desc.h"
 #include "llmk/platform.h"
 
+#include <atomic>
+
 namespace llmk {
 
 /// The types from TensorType::q8_0 on have panels.
@@ -24,10 +26,36 @@ bool wants_panels(const ModelDesc& desc, const TensorDesc& tensor);
 /// Whether any tensor of a model is.
 bool wants_panels(const ModelDesc& desc);
 
-/// Repacks a loaded model's tensors on all processors and sets TensorDesc::panels. Takes some hundred KiB of memory a
-/// processor meanwhile; Status::out_of_memory when there is none, and then some tensors may be repacked and all are
-/// marked as they are.
-Result<void> repack_weights(Platform& platform, ModelDesc& desc);
+/// Repacks tensors that are in memory, as parts of a parallel job: some panels each, in place, through a buffer of one
+/// panel for each that works.
+class Repacker {
+public:
+    /// `desc` must outlive it.
+    Repacker(Platform& platform, const ModelDesc& desc) : m_platform(platform), m_desc(desc) {}
+    ~Repacker();
+    Repacker(const Repacker&) = delete;
+    Repacker& operator=(const Repacker&) = delete;
+
+    /// Takes the buffers, some hundred KiB a processor, or none when no tensor wants panels. Status::out_of_memory.
+    Result<void> prepare(size_t processors);
+    /// The next job's tensors; returns its parts, 0 when none of them wants panels.
+    size_t take(std::span<TensorDesc> tensors);
+    /// A ParallelFunction on a Repacker.
+    static void do_part(void* repacker, size_t part);
+    /// When all parts are done: sets TensorDesc::panels.
+    void mark() const;
+
+private:
+    size_t take_buffer();
+
+    Platform& m_platform;
+    const ModelDesc& m_desc;
+    std::span<TensorDesc> m_tensors;
+    uint64_t m_each = 0; ///< bytes of a buffer
+    uint8_t* m_buffers = nullptr;
+    uint64_t m_buffers_bytes = 0;
+    std::atomic<uint64_t> m_free{0}; ///< a bit a buffer
+};
 
 /// Row `row` of a repacked tensor, which is one of those in panels, as the file had it: tensor.cols values. `block` has
 /// room for one block; consume(block, first value) is called for each.

@@ -2,13 +2,12 @@
 #include "model/weights.h"
 
 #include "format/gguf_shards.h"
+#include "model/weight_checks.h"
 
 namespace llmk {
 
 namespace {
 
-/// Firmware reads 64 KiB pieces three to four times slower than large ones; some fails beyond a few MiB.
-constexpr uint64_t kReadBytes = 4u << 20;
 /// Reads start at a multiple of this in the file and in memory: firmware reads whole sectors into whole pages best.
 constexpr uint64_t kStartAlignment = 4096;
 /// What lies between two tensors and has no role (a vision model, say) is read along up to this, else left out.
@@ -106,11 +105,11 @@ size_t plan_pieces(const ModelDesc& desc, FreeMemory& memory, std::span<Piece> p
 /// One piece less than an arena's extents: the last is for the vocabulary.
 constexpr size_t kMaxPieces = Arena::kMaxExtents - 1;
 
-/// Reads tensors into WEIGHTS, file by file, and tells the observer of the whole.
+/// Reads tensors into WEIGHTS, file by file, has those finished that are complete, and tells the observer of the whole.
 class WeightReader {
 public:
     WeightReader(Platform& platform, ModelDesc& desc, const LoadObserver& observer, uint64_t total)
-        : m_platform(platform), m_desc(desc), m_observer(observer), m_total(total)
+        : m_platform(platform), m_desc(desc), m_observer(observer), m_finisher(platform, desc, total), m_total(total)
     {
     }
     ~WeightReader() { close(); }
@@ -125,12 +124,16 @@ public:
             TensorDesc& tensor = m_desc.tensors[i];
             const Stretch before = layout.stretch();
             if (layout.add(tensor) && i > piece.first) {
-                TRY(read_stretch(before, data + before.at_bytes));
+                TRY(read_stretch(before, i, data + before.at_bytes));
             }
             tensor.data = data + layout.place_of(tensor);
         }
-        return read_stretch(layout.stretch(), data + layout.stretch().at_bytes);
+        return read_stretch(layout.stretch(), piece.end, data + layout.stretch().at_bytes);
     }
+    /// Before the first read().
+    Result<void> prepare() { return m_finisher.prepare(); }
+    /// When all is read.
+    void finish() { m_finisher.finish(); }
 
 private:
     /// One file is open at a time.
@@ -151,11 +154,13 @@ private:
             m_file = nullptr;
         }
     }
-    Result<void> read_stretch(const Stretch& stretch, uint8_t* data)
+    /// With the tensors up to `end`, the next ones.
+    Result<void> read_stretch(const Stretch& stretch, size_t end, uint8_t* data)
     {
         TRY(open(stretch.shard));
         for (uint64_t at = stretch.start_bytes; at < stretch.end_bytes;) {
-            const uint64_t wanted = std::min(kReadBytes, stretch.end_bytes - at);
+            // Later ones begin at a multiple of their size: whole clusters, whole sectors.
+            const uint64_t wanted = std::min(kReadPieceBytes - at % kReadPieceBytes, stretch.end_bytes - at);
             const size_t got = TRY(m_platform.file_read_at(m_file, at, data + (at - stretch.start_bytes), wanted));
             if (got != wanted) {
                 return fail(Status::io_error,
@@ -165,6 +170,11 @@ private:
             }
             at += wanted;
             m_done += wanted;
+            while (m_complete < end &&
+                   m_desc.tensors[m_complete].offset_bytes + m_desc.tensors[m_complete].size_bytes <= at) {
+                ++m_complete;
+            }
+            m_finisher.ready(m_complete);
             if (m_observer.progress != nullptr && !m_observer.progress(m_observer.context, m_done, m_total)) {
                 return fail(Status::cancelled, "{}: loading was cancelled", m_desc.path);
             }
@@ -175,6 +185,8 @@ private:
     Platform& m_platform;
     ModelDesc& m_desc;
     const LoadObserver& m_observer;
+    WeightFinisher m_finisher;
+    size_t m_complete = 0; ///< tensors that are in memory
     PlatformFile* m_file = nullptr;
     uint32_t m_shard = 0;
     Text<384> m_path;
@@ -192,8 +204,8 @@ bool weights_fit(const ModelDesc& desc, FreeMemory& memory)
     return plan_pieces(desc, memory, pieces) > 0;
 }
 
-Result<void> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
-                          const LoadObserver& observer)
+Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
+                              const LoadObserver& observer)
 {
     FreeMemory memory(platform);
     Piece pieces[kMaxPieces];
@@ -210,10 +222,12 @@ Result<void> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, u
         total += pieces[i].read_bytes;
     }
     WeightReader reader(platform, desc, observer, total);
+    TRY(reader.prepare());
     for (size_t i = 0; i < count; ++i) {
         TRY(reader.read(pieces[i], data[i]));
     }
-    return success();
+    reader.finish();
+    return total;
 }
 
 } // namespace llmk

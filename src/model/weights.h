@@ -10,6 +10,10 @@
 
 namespace llmk {
 
+/// Read at a time. Firmware reads 64 KiB pieces three to four times slower than large ones; some fails beyond a few
+/// MiB.
+constexpr uint64_t kReadPieceBytes = 4u << 20;
+
 /// Told of the bytes read so far; false cancels the load.
 struct LoadObserver {
     void* context = nullptr;
@@ -23,8 +27,10 @@ uint64_t tensor_bytes(const ModelDesc& desc);
 bool weights_fit(const ModelDesc& desc, FreeMemory& memory);
 
 /// Takes extents of WEIGHTS and reads the tensors into them; each TensorDesc::data then says where it lies. Leaves room
-/// for one more extent of `extra` usable bytes. On failure extents may have been taken.
-Result<void> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
-                          const LoadObserver& observer);
+/// for one more extent of `extra` usable bytes. Returns how many bytes were read. On failure extents may have been
+/// taken. Tensors are repacked and
+/// summed meanwhile: TensorDesc::panels, TensorDesc::checksum.
+Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
+                              const LoadObserver& observer);
 
 } // namespace llmk

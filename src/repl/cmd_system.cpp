@@ -83,6 +83,33 @@ Result<void> save_dump_file(Repl& repl, std::string_view)
     return success();
 }
 
+Result<void> verify(Repl& repl, std::string_view)
+{
+    const WeightReport report = TRY(repl.engine().verify());
+    const double seconds = static_cast<double>(report.ticks) / static_cast<double>(repl.platform().ticks_per_second());
+    repl.line("{} of WEIGHTS are as they were loaded, checked in {:.0} ms", human_bytes(report.bytes), seconds * 1e3);
+    return success();
+}
+
+/// Flips a bit of a weight, and puts it back: /verify must see both.
+Result<void> test_changed_weight(Repl& repl)
+{
+    TRY(repl.engine().verify());
+    const TensorDesc& tensor = repl.engine().model().desc.tensors[0];
+    auto* const byte = const_cast<uint8_t*>(tensor.data + tensor.size_bytes / 2);
+    *byte ^= 0x10;
+    auto seen = repl.engine().verify();
+    *byte ^= 0x10;
+    if (seen.ok()) {
+        return fail(Status::unsupported, "weights: the sentinel did not trip");
+    }
+    repl.print_error(seen.error().message);
+    repl.report_trip(seen.error());
+    TRY(repl.engine().verify());
+    repl.line("[failsafe] weights: passed, the prompt lives");
+    return success();
+}
+
 /// Breaks one thing on purpose, in the middle of a turn, and shows that the sentinel saw it.
 Result<void> test_failsafe(Repl& repl, std::string_view args)
 {
@@ -94,6 +121,9 @@ Result<void> test_failsafe(Repl& repl, std::string_view args)
                     {"alloc", Failure::alloc},
                     {"guard", Failure::guard},
                     {"nan", Failure::nan}};
+    if (args == "weights") {
+        return test_changed_weight(repl);
+    }
     for (const auto& row : failures) {
         if (row.name != args) {
             continue;
@@ -117,7 +147,7 @@ Result<void> test_failsafe(Repl& repl, std::string_view args)
         repl.line("[failsafe] {}: passed, the prompt lives", row.name);
         return success();
     }
-    return fail(Status::invalid_argument, "/test_failsafe prefill|decode|alloc|guard|nan");
+    return fail(Status::invalid_argument, "/test_failsafe prefill|decode|alloc|guard|nan|weights");
 }
 
 Result<void> reboot(Repl& repl, std::string_view)
@@ -147,11 +177,12 @@ constexpr Command kCommands[] = {
     {"kernels", "[NAME|auto]", "kernel sets: which run, what calibration measured; or force one", kernels},
     {"attn", "[NAME|auto]", "the kernel set of attention; or force one", attn},
     {"zones", "", "memory: base, size, used, high-water, flags", zones},
+    {"verify", "", "compare the checksums of the weights in memory with those of the load", verify},
     {"budget", "[WHAT VALUE]", "the sentinel's budgets; prefill N, decode N, strict on|off", budget},
     {"log", "[N]", "the newest N records of the log", log},
     {"save_log", "", "the log to llmk-log.txt", save_log_file},
     {"save_dump", "", "everything about the state to llmk-dump.txt", save_dump_file},
-    {"test_failsafe", "KIND", "break prefill, decode, alloc, guard or nan on purpose", test_failsafe},
+    {"test_failsafe", "KIND", "break prefill, decode, alloc, guard, nan or weights on purpose", test_failsafe},
     {"reboot", "", "restart the machine", reboot},
     {"shutdown", "", "power off", shutdown},
     {"exit", "", "back to the menu", exit_to_menu},

@@ -9,6 +9,13 @@ namespace {
 
 constexpr size_t kMaxWords = 48;
 
+ToolContext tool_context(Repl& repl)
+{
+    return {repl.engine(), &repl,
+            [](void* context, std::string_view remark) { static_cast<Repl*>(context)->line(remark); },
+            [](void* context) { return static_cast<Repl*>(context)->keys().interrupt_pending(); }};
+}
+
 /// Parses the flags of a typed line and runs a tool on the loaded model.
 Result<void> run_tool(Repl& repl, Tool kind, std::string_view line,
                       Result<void> (*run)(ToolContext& tool, const ToolArgs& args))
@@ -30,9 +37,7 @@ Result<void> run_tool(Repl& repl, Tool kind, std::string_view line,
     if (!args.kernels.empty()) {
         TRY(engine.use_kernels(args.kernels));
     }
-    ToolContext tool{engine, &repl,
-                     [](void* context, std::string_view remark) { static_cast<Repl*>(context)->line(remark); },
-                     [](void* context) { return static_cast<Repl*>(context)->keys().interrupt_pending(); }};
+    ToolContext tool = tool_context(repl);
     auto result = run(tool, args);
     engine.restore_kernels(before);
     return result;
@@ -40,7 +45,15 @@ Result<void> run_tool(Repl& repl, Tool kind, std::string_view line,
 
 Result<void> generate(Repl& repl, std::string_view args) { return run_tool(repl, Tool::generate, args, tool_generate); }
 Result<void> logits(Repl& repl, std::string_view args) { return run_tool(repl, Tool::logits, args, tool_logits); }
-Result<void> bench(Repl& repl, std::string_view args) { return run_tool(repl, Tool::bench, args, tool_bench); }
+Result<void> bench(Repl& repl, std::string_view args)
+{
+    if (args == "read") {
+        constexpr size_t kRuns = 5;
+        ToolContext tool = tool_context(repl);
+        return tool_bench_read(tool, kRuns);
+    }
+    return run_tool(repl, Tool::bench, args, tool_bench);
+}
 
 Result<void> tokens(Repl& repl, std::string_view args)
 {
@@ -51,7 +64,7 @@ constexpr Command kCommands[] = {
     {"generate", "[FLAGS]", "continue a prompt as the host tool does: -p TEXT -n N --temp T ...", generate},
     {"logits", "FLAGS", "logits of token ids to a file: --ids 1,2,3 -o FILE", logits},
     {"tokens", "TEXT", "the token ids of a text", tokens},
-    {"bench", "[FLAGS]", "speed of prefill and decode: -p N -n N -r RUNS", bench},
+    {"bench", "[FLAGS|read]", "speed of prefill and decode: -p N -n N -r RUNS; or of reading the model", bench},
 };
 
 } // namespace

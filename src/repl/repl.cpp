@@ -91,6 +91,17 @@ TurnSink Repl::sink()
     return sink;
 }
 
+void Repl::report_trip(const Error& trip)
+{
+    m_last_trip = trip;
+    auto dumped = save_dump(m_engine, trip.message);
+    if (dumped.ok()) {
+        line("[failsafe] what happened is in {}", kDumpPath);
+    } else {
+        line("[failsafe] no dump was written: {}", dumped.error().message);
+    }
+}
+
 void Repl::finish_turn(Result<TurnStats> result)
 {
     m_last_trip.reset();
@@ -98,14 +109,8 @@ void Repl::finish_turn(Result<TurnStats> result)
     if (!result.ok()) {
         print_error(result.error().message);
         if (result.error().status == Status::tripped) {
-            m_last_trip = result.error();
             line("[failsafe] the turn was taken back, the KV cache holds {} positions", m_engine.session().length());
-            auto dumped = save_dump(m_engine, result.error().message);
-            if (dumped.ok()) {
-                line("[failsafe] what happened is in {}", kDumpPath);
-            } else {
-                line("[failsafe] no dump was written: {}", dumped.error().message);
-            }
+            report_trip(result.error());
         }
         return;
     }
@@ -165,6 +170,9 @@ void Repl::handle(std::string_view input)
         auto result = run_command(*this, text);
         if (!result.ok()) {
             print_error(result.error().message);
+            if (result.error().status == Status::tripped) {
+                report_trip(result.error());
+            }
         }
         return;
     }

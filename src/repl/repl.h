@@ -59,6 +59,8 @@ public:
     /// Makes the last answer anew.
     void regenerate();
     void print_error(std::string_view message);
+    /// Writes the dump of what the sentinel stopped.
+    void report_trip(const Error& trip);
     /// Ends run() after this command.
     void leave(ReplExit exit) { m_exit = exit; }
     /// `keep`: the conversation goes on with it.

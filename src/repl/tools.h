@@ -38,6 +38,9 @@ Result<void> tool_render(Platform& platform, const ModelDesc& desc, const Tokeni
 /// Prints what a model file says and what it needs, one `key: value` a line.
 Result<void> tool_info(Platform& platform, const ToolArgs& args);
 
+/// Reads the loaded model's files in a bare loop, `runs` times, and prints its speed and the load's beside it.
+Result<void> tool_bench_read(ToolContext& tool, size_t runs);
+
 /// Prints prefill and decode speed as medians, and the share of the read bandwidth measured beside them.
 Result<void> tool_bench(ToolContext& tool, const ToolArgs& args);
 

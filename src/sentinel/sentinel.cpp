@@ -7,7 +7,8 @@ namespace llmk {
 
 std::string_view trip_reason_name(TripReason reason)
 {
-    constexpr std::string_view kNames[] = {"none", "budget", "allocation", "guard", "not finite", "injected"};
+    constexpr std::string_view kNames[] = {"none",       "budget",   "allocation", "guard",
+                                           "not finite", "checksum", "injected"};
     return kNames[static_cast<size_t>(reason)];
 }
 
@@ -99,6 +100,12 @@ Trip Sentinel::check_guards(Phase phase)
 Trip Sentinel::allocation_failed(Phase phase, const Error& error)
 {
     return trip(TripReason::allocation, phase, Text<160>("{}: {}", phase_name(phase), error.message));
+}
+
+Trip Sentinel::weights_changed(std::string_view where, uint64_t pointer)
+{
+    return trip(TripReason::checksum, Phase::decode, Text<160>("{}: its checksum is no longer that of the load", where),
+                static_cast<uint8_t>(ZoneId::weights), pointer);
 }
 
 void Sentinel::inject(Phase phase) { m_injected[static_cast<size_t>(phase)] = true; }

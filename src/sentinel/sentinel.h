@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Watches the engine: cycle budgets per token for prefill and decode, and what trips always (a failed allocation, a
-// broken guard, NaN or Inf in the logits). It decides and logs; the reaction (rewind, dump, prompt) is the engine's and
-// the REPL's.
+// broken guard, NaN or Inf in the logits, changed weights). It decides and logs; the reaction (rewind, dump, prompt)
+// is the engine's and the REPL's.
 //
 // Budgets: the first runs of a phase set its budget to 6x the cycles a token took; later ones move it by an exponential
 // average. A run over its budget but under 3x of it is soft: it is logged and the budget grows to it. At 3x or more it
@@ -17,7 +17,7 @@ namespace llmk {
 enum class Phase : uint8_t { prefill, decode };
 constexpr std::string_view phase_name(Phase phase) { return phase == Phase::prefill ? "prefill" : "decode"; }
 
-enum class TripReason : uint8_t { none, budget, allocation, guard, not_finite, injected };
+enum class TripReason : uint8_t { none, budget, allocation, guard, not_finite, checksum, injected };
 std::string_view trip_reason_name(TripReason reason);
 
 /// Whether a run says what a token usually takes. Several decoded at once take less each: they are judged, but the
@@ -57,6 +57,8 @@ public:
     Trip check_guards(Phase phase);
     /// Makes a trip of a failed allocation, and logs it.
     Trip allocation_failed(Phase phase, const Error& error);
+    /// Makes a trip of weights that are not what was loaded, and logs it.
+    Trip weights_changed(std::string_view where, uint64_t pointer);
     /// The next account() of the phase trips, whatever it measures. For /test_failsafe.
     void inject(Phase phase);
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from e2e.guest import FAULT, Guest, build_image, commands_of, fetch, run_script
-from support import asset_reference
+from support import ROOT, asset_reference
 
 pytestmark = pytest.mark.firmware
 
@@ -59,6 +61,29 @@ def test_processors_share_the_work(
         guest.shut_down()
     found = next(text for text in cpu if text.startswith("processors in use"))
     assert found == f"processors in use: {used}" + (f"; {note}" if note else "")
+    assert not FAULT.search(guest.screen.transcript)
+
+
+def test_a_load_is_cancelled_begun_again_and_verified(tmp_path: Path) -> None:
+    """Ctrl-C while weights are read leads to the menu; what is loaded then has its checksums, above 4 GiB too."""
+    model = tmp_path / "story15m.bin"
+    script = ROOT / "scripts/make_shape_model.py"
+    subprocess.run([sys.executable, script, model, "--shape", "15m"], check=True, capture_output=True)
+    image = build_image(tmp_path / "disk.img", [model], config={"max_tokens": 4, "temp": 0})
+    with Guest(image, memory_mib=6144) as guest:
+        guest.wait_for(r"\[ATTN\]", BOOT_LIMIT_S)
+        guest.press("ctrl-c")
+        guest.wait_for(r"loading was cancelled", BOOT_LIMIT_S)
+        guest.settle()
+        assert "story15m.bin" in guest.screen.visible, "the menu"
+        guest.press("enter")
+        guest.wait_for_prompt(BOOT_LIMIT_S)
+        assert "of WEIGHTS are as they were loaded" in guest.run("/verify").text
+        failsafe = guest.run("/test_failsafe weights").text
+        assert "checksum is no longer that of the load" in failsafe
+        assert "[failsafe] weights: passed" in failsafe
+        assert re.search(r"read in pieces of 4.0 MiB: [1-9][0-9.]* MB/s", guest.run("/bench read").text)
+        guest.shut_down()
     assert not FAULT.search(guest.screen.transcript)
 
 

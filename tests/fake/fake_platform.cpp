@@ -138,6 +138,7 @@ bool FakePlatform::key_poll(Key& key)
 
 void FakePlatform::idle(uint32_t milliseconds)
 {
+    expect_no_job("idle");
     ++idle_calls;
     now += milliseconds * kNanosecondsPerMillisecond;
     m_idle_without_key += milliseconds > 0 ? milliseconds : 1;
@@ -347,6 +348,7 @@ Result<void> FakePlatform::directory_list(std::string_view path, FileVisitor vis
 
 Result<void*> FakePlatform::pages_alloc(uint64_t bytes)
 {
+    expect_no_job("pages_alloc");
     const uint64_t rounded = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
     // Best fit: the smallest extent that is large enough.
     size_t best = extents.size();
@@ -372,6 +374,7 @@ Result<void*> FakePlatform::pages_alloc(uint64_t bytes)
 
 void FakePlatform::pages_free(void* pages, uint64_t bytes)
 {
+    expect_no_job("pages_free");
     const auto found = m_allocations.find(pages);
     if (found == m_allocations.end()) {
         ADD_FAILURE() << "pages_free of what was not allocated";
@@ -395,8 +398,51 @@ size_t FakePlatform::memory_extents(std::span<uint64_t> sizes_bytes)
     return count;
 }
 
+/// What the contract forbids while others work: on a real machine it would go wrong now and then.
+void FakePlatform::expect_no_job(std::string_view doing) const
+{
+    if (m_job.function != nullptr) {
+        ADD_FAILURE() << doing << " between parallel_begin and parallel_end";
+    }
+}
+
+void FakePlatform::do_part()
+{
+    const size_t part = parallel_reversed ? m_job.parts - 1 - m_job.done : m_job.done;
+    ++m_job.done;
+    m_job.function(m_job.context, part);
+}
+
+void FakePlatform::parallel_begin(ParallelFunction function, void* context, size_t parts)
+{
+    expect_no_job("a job");
+    m_job = {function, context, parts};
+    ++jobs_begun;
+}
+
+bool FakePlatform::parallel_done()
+{
+    if (m_job.function == nullptr) {
+        return true;
+    }
+    if (processors > 1 && m_job.done < m_job.parts) {
+        ++parts_done_by_others;
+        do_part();
+    }
+    return processors > 1 && m_job.done == m_job.parts;
+}
+
+void FakePlatform::parallel_end()
+{
+    while (m_job.function != nullptr && m_job.done < m_job.parts) {
+        do_part();
+    }
+    m_job = {};
+}
+
 void FakePlatform::parallel(ParallelFunction function, void* context, size_t parts)
 {
+    expect_no_job("a job");
     for (size_t i = 0; i < parts; ++i) {
         function(context, parallel_reversed ? parts - 1 - i : i);
     }

@@ -81,6 +81,7 @@ public:
     std::vector<uint64_t> extents = {uint64_t{1} << 30};
     uint64_t pages_in_use() const { return m_pages_in_use; }
     size_t reads = 0;
+    bool bounces = true; ///< use_bounce_buffer
     uint64_t largest_read = 0;
 
     // --- time ------------------------------------------------------------------------------------------------------
@@ -95,6 +96,8 @@ public:
     // --- processors, power -----------------------------------------------------------------------------------------
     size_t processors = 1;
     bool parallel_reversed = false;
+    size_t jobs_begun = 0;           ///< by parallel_begin
+    size_t parts_done_by_others = 0; ///< of those, before parallel_end
     std::vector<ResetKind> resets;
 
     FakeScreen screen;
@@ -114,6 +117,7 @@ public:
     Result<PlatformFile*> file_open(std::string_view path, OpenMode mode) override;
     Result<uint64_t> file_size(PlatformFile* file) override;
     Result<size_t> file_read_at(PlatformFile* file, uint64_t offset, void* buffer, size_t bytes) override;
+    void use_bounce_buffer(bool on) override { bounces = on; }
     Result<void> file_write(PlatformFile* file, const void* data, size_t bytes) override;
     Result<void> file_flush(PlatformFile* file) override;
     void file_close(PlatformFile* file) override;
@@ -139,6 +143,10 @@ public:
         return count;
     }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
+    /// With more than one processor, each look at whether it is done finds one part more that is.
+    void parallel_begin(ParallelFunction function, void* context, size_t parts) override;
+    bool parallel_done() override;
+    void parallel_end() override;
     void reset(ResetKind kind) override { resets.push_back(kind); }
 
 private:
@@ -150,6 +158,14 @@ private:
         uint64_t bytes;
         size_t extent;
     };
+    struct Job {
+        ParallelFunction function = nullptr;
+        void* context = nullptr;
+        size_t parts = 0;
+        size_t done = 0;
+    };
+    void do_part();
+    void expect_no_job(std::string_view doing) const;
     void queue(const Key& key, uint64_t ready_at) { m_keys.push_back({key, ready_at}); }
     FakeVolume& current() { return m_volumes[m_volume]; }
 
@@ -159,6 +175,7 @@ private:
     size_t m_open_files = 0;
     std::map<void*, Allocation> m_allocations;
     uint64_t m_pages_in_use = 0;
+    Job m_job;
     uint64_t m_idle_without_key = 0; ///< milliseconds
 };
 

@@ -42,6 +42,7 @@ public:
     Result<PlatformFile*> file_open(std::string_view path, OpenMode mode) override;
     Result<uint64_t> file_size(PlatformFile* file) override;
     Result<size_t> file_read_at(PlatformFile* file, uint64_t offset, void* buffer, size_t bytes) override;
+    void use_bounce_buffer(bool) override {} // the kernel sees to it
     Result<void> file_write(PlatformFile* file, const void* data, size_t bytes) override;
     Result<void> file_flush(PlatformFile* file) override;
     void file_close(PlatformFile* file) override;
@@ -64,6 +65,12 @@ public:
     {
         m_workers->run(function, context, parts);
     }
+    void parallel_begin(ParallelFunction function, void* context, size_t parts) override
+    {
+        m_workers->begin(function, context, parts);
+    }
+    bool parallel_done() override { return m_workers->done(); }
+    void parallel_end() override { m_workers->end(); }
 
     /// Ends the process, the terminal as it was.
     void reset(ResetKind kind) override;

@@ -37,10 +37,15 @@ void Workers::work()
     }
 }
 
-void Workers::run(ParallelFunction function, void* context, size_t parts)
+void Workers::begin(ParallelFunction function, void* context, size_t parts)
 {
+    LLMK_ASSERT(m_board.finished());
     m_board.publish(function, context, parts);
     m_board.ticket().notify_all();
+}
+
+void Workers::end()
+{
     m_board.claim();
     for (int spins = 0; !m_board.finished(); ++spins) {
         if (spins < kSpins) {

@@ -21,7 +21,15 @@ public:
     Workers& operator=(const Workers&) = delete;
 
     size_t count() const { return m_threads.size() + 1; }
-    void run(ParallelFunction function, void* context, size_t parts);
+    void run(ParallelFunction function, void* context, size_t parts)
+    {
+        begin(function, context, parts);
+        end();
+    }
+    /// The threads do it; the caller takes part from end() on. One job at a time.
+    void begin(ParallelFunction function, void* context, size_t parts);
+    bool done() const { return m_board.finished(); }
+    void end();
 
 private:
     void work();

@@ -11,9 +11,7 @@
 namespace llmk::uefi {
 namespace {
 
-// Large reads are fast, and some firmware fails on them: then the next size is tried.
-constexpr size_t kChunkBytes[] = {4 << 20, 1 << 20, 64 << 10};
-constexpr size_t kStagingBytes = kChunkBytes[0];
+constexpr size_t kStagingBytes = ReadSizes::kLargest;
 constexpr uint64_t kUnknownPosition = ~uint64_t{0};
 constexpr uint64_t kFourGiB = uint64_t{1} << 32;
 // From this size on an unaligned buffer costs more than a copy: drivers then go block by block.
@@ -29,29 +27,18 @@ Result<size_t> Volumes::read_at(PlatformFile& file, uint64_t offset, void* buffe
     }
     const size_t wanted = std::min<uint64_t>(bytes, file.size_bytes - offset);
     auto* out = static_cast<uint8_t*>(buffer);
-    size_t done = 0;
-    bool retried = false;
-    while (done < wanted) {
-        const size_t chunk = std::min(wanted - done, kChunkBytes[m_chunk_choice]);
-        size_t got = 0;
-        const EFI_STATUS status = read_chunk(file, offset + done, out + done, chunk, got);
-        done += got;
-        if (!EFI_ERROR(status)) {
-            retried = false;
-            if (got == 0) {
-                break; // the file has become shorter
-            }
-            continue;
-        }
-        const bool smaller = m_chunk_choice + 1 < std::size(kChunkBytes);
-        if (is_gone(status) || (retried && !smaller) || !reopen(file)) {
-            m_chunk_choice = 0; // a bad stick says nothing about the next one
-            return file_error(status, "read", file.name.view());
-        }
-        m_chunk_choice += smaller;
-        retried = true;
+    EFI_STATUS status = EFI_SUCCESS;
+    const auto done = read_in_pieces(
+        m_read_sizes, wanted,
+        [&](size_t at, size_t piece, size_t& got) {
+            status = read_chunk(file, offset + at, out + at, piece, got);
+            return !EFI_ERROR(status);
+        },
+        [&] { return !is_gone(status) && reopen(file); });
+    if (!done) {
+        return file_error(status, "read", file.name.view());
     }
-    return done;
+    return *done;
 }
 
 EFI_STATUS Volumes::read_chunk(PlatformFile& file, uint64_t offset, uint8_t* buffer, size_t bytes, size_t& got)
@@ -102,7 +89,8 @@ bool Volumes::reopen(PlatformFile& file)
 uint8_t* Volumes::staging_for(const void* buffer, size_t bytes)
 {
     const auto address = reinterpret_cast<uintptr_t>(buffer);
-    const bool out_of_reach = address + bytes > kFourGiB; // some firmware's drivers cannot transfer to there
+    const bool out_of_reach =
+        m_bounce && address + bytes > kFourGiB; // some firmware's drivers cannot transfer to there
     const bool slow = bytes >= kWorthAligning && address % EFI_PAGE_SIZE != 0;
     if (!out_of_reach && !slow) {
         return nullptr;

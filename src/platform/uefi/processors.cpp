@@ -75,12 +75,17 @@ void EFIAPI Processors::enter(void* processors)
 void Processors::work(void* processors)
 {
     JobBoard& board = static_cast<Processors*>(processors)->m_board;
-    const bool can_monitor = has_monitor();
+    // Under an emulator PAUSE and MWAIT leave the translated code and take the lock of its devices: a processor that
+    // waits with them makes another's reading of a disk many times slower.
+    const bool emulated = detect_cpu().emulated;
+    const bool can_monitor = has_monitor() && !emulated;
     while (!board.closed()) {
         const uint64_t seen = board.ticket().load(std::memory_order_acquire);
         board.claim();
         for (int i = 0; i < kSpins && !board.open() && !board.closed(); ++i) {
-            __builtin_ia32_pause();
+            if (!emulated) {
+                __builtin_ia32_pause();
+            }
         }
         if (can_monitor && !board.open() && !board.closed()) {
             monitor_wait(board.ticket(), seen);
@@ -123,19 +128,44 @@ bool Processors::start()
     return true;
 }
 
-void Processors::run(JobBoard::Function function, void* context, size_t parts)
+void Processors::begin(JobBoard::Function function, void* context, size_t parts)
 {
-    if (!start()) {
-        for (size_t part = 0; part < parts; ++part) {
-            function(context, part);
-        }
+    LLMK_ASSERT(m_job.function == nullptr);
+    m_job = {function, context, parts, false};
+    offer();
+}
+
+void Processors::offer()
+{
+    if (!m_job.offered && start()) {
+        m_board.publish(m_job.function, m_job.context, m_job.parts);
+        m_job.offered = true;
+    }
+}
+
+bool Processors::done()
+{
+    if (m_job.function == nullptr) {
+        return true;
+    }
+    offer(); // the firmware may have been late
+    return m_job.offered && m_board.finished();
+}
+
+void Processors::end()
+{
+    if (m_job.function == nullptr) {
         return;
     }
-    m_board.publish(function, context, parts);
+    offer();
+    for (size_t part = 0; !m_job.offered && part < m_job.parts; ++part) {
+        m_job.function(m_job.context, part);
+    }
     m_board.claim();
-    while (!m_board.finished()) {
+    while (m_job.offered && !m_board.finished()) {
         __builtin_ia32_pause();
     }
+    m_job = {};
 }
 
 /// Waits for those that are out. False when some did not come back, or never came out: they may hang for ever.
@@ -162,6 +192,7 @@ void Processors::lost()
 
 void Processors::rest()
 {
+    LLMK_ASSERT(m_job.function == nullptr);
     if (m_state != State::working) {
         return;
     }

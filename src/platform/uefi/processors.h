@@ -29,7 +29,15 @@ public:
 
     /// Platform::processor_states.
     size_t states(std::span<ProcessorState> states, uint64_t ticks_per_second);
-    void run(JobBoard::Function function, void* context, size_t parts);
+    void run(JobBoard::Function function, void* context, size_t parts)
+    {
+        begin(function, context, parts);
+        end();
+    }
+    /// The others do it; this one takes part from end() on. One job at a time.
+    void begin(JobBoard::Function function, void* context, size_t parts);
+    bool done();
+    void end();
     /// Sends the workers back to the firmware, if any are out.
     void rest();
     /// As rest(), and waits until the firmware has seen it. Nothing runs after it.
@@ -58,6 +66,7 @@ private:
     bool start();
     bool all_left();
     void lost();
+    void offer();
     volatile uint64_t* stack(size_t number) { return reinterpret_cast<uint64_t*>(m_stacks + number * kStackBytes); }
 
     static constexpr size_t kStackBytes = 256 * 1024;
@@ -83,6 +92,13 @@ private:
     std::atomic<uint32_t> m_entered{0};
     std::atomic<uint32_t> m_left{0};
     JobBoard m_board;
+    /// From begin() to end(). `offered`: it is on the board, so the others see it.
+    struct Job {
+        JobBoard::Function function = nullptr;
+        void* context = nullptr;
+        size_t parts = 0;
+        bool offered = false;
+    } m_job;
 };
 
 } // namespace llmk::uefi

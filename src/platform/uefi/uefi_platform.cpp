@@ -60,6 +60,11 @@ void UefiPlatform::parallel(ParallelFunction function, void* context, size_t par
     m_processors.run(function, context, parts);
 }
 
+void UefiPlatform::parallel_begin(ParallelFunction function, void* context, size_t parts)
+{
+    m_processors.begin(function, context, parts);
+}
+
 void UefiPlatform::reset(ResetKind kind)
 {
     // Files are closed first, which flushes them; the console stays as it is, for the words below.

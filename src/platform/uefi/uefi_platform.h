@@ -39,6 +39,7 @@ public:
     {
         return m_volumes.read_at(*file, offset, buffer, bytes);
     }
+    void use_bounce_buffer(bool on) override { m_volumes.use_bounce_buffer(on); }
     Result<void> file_write(PlatformFile* file, const void* data, size_t bytes) override
     {
         return m_volumes.write(*file, data, bytes);
@@ -66,6 +67,9 @@ public:
         return m_processors.states(states, m_ticks_per_second);
     }
     void parallel(ParallelFunction function, void* context, size_t parts) override;
+    void parallel_begin(ParallelFunction function, void* context, size_t parts) override;
+    bool parallel_done() override { return m_processors.done(); }
+    void parallel_end() override { m_processors.end(); }
 
     void reset(ResetKind kind) override;
 

@@ -6,6 +6,7 @@
 
 #include "llmk/platform.h"
 #include "platform/uefi/firmware.h"
+#include "platform/uefi/read_sizes.h"
 
 namespace llmk {
 
@@ -36,6 +37,8 @@ public:
     Result<size_t> read_at(PlatformFile& file, uint64_t offset, void* buffer, size_t bytes);
     Result<void> write(PlatformFile& file, const void* data, size_t bytes);
     Result<void> flush(PlatformFile& file);
+    /// Off: the firmware reads into any address of whole pages.
+    void use_bounce_buffer(bool on) { m_bounce = on; }
     void close(PlatformFile& file);
     /// Deletes a file; where writing is refused, so is this.
     Result<void> remove(std::string_view path);
@@ -67,7 +70,8 @@ private:
     size_t m_count = 0;
     size_t m_current = 0;
     bool m_boot_volume_known = false; ///< number 0 is where the program came from, and not just the first found
-    size_t m_chunk_choice = 0;        ///< index into the chunk sizes: goes up when the firmware fails on large reads
+    ReadSizes m_read_sizes;
+    bool m_bounce = true;
     uint8_t* m_staging = nullptr;
     PlatformFile m_files[16];
 };

@@ -127,6 +127,37 @@ TEST(App, AFileThatBreaksWhileLoadingBringsTheMenuBack)
     EXPECT_FALSE(machine.shown("one.bin: llama, "));
 }
 
+TEST(App, TheBounceBufferIsOnUnlessTheFileSaysOff)
+{
+    for (const bool off : {false, true}) {
+        Machine machine(off ? "bounce = off\n" : "");
+        machine.platform.bounces = off; // the other way round
+        add_tiny_model(machine.platform);
+        (void)machine.run("/shutdown\r");
+        EXPECT_EQ(machine.platform.bounces, !off);
+    }
+}
+
+/// The person is in the menu then, with the reason above it, and can start what was cancelled.
+TEST(App, EscCancelsLoadingBackToTheMenu)
+{
+    Machine machine;
+    add_tiny_model(machine.platform);
+    machine.platform.type("\x1b");
+    size_t step = 0;
+    machine.platform.on_idle = [&] {
+        if (++step == 1) {
+            EXPECT_NE(machine.platform.screen.text().find("tiny.bin: loading was cancelled"), std::string::npos);
+            EXPECT_NE(machine.platform.screen.text().find("Enter"), std::string::npos) << "the menu's keys";
+            machine.platform.type("\r");
+            machine.platform.type("/shutdown\r");
+        }
+    };
+    (void)machine.run();
+    EXPECT_TRUE(machine.shown("tiny.bin: llama, "));
+    EXPECT_EQ(machine.platform.resets.size(), 1u);
+}
+
 TEST(App, EscCancelsLoading)
 {
     Machine machine;

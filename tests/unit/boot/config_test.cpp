@@ -35,7 +35,7 @@ TEST(Config, EveryKey)
                         "max_tokens = 160\nseed = 18446744073709551615\nstop = ###\nstop = \" User:\"\nstats = off\n"
                         "default = stories15M.bin\ntimeout = 5\nautorun = \\scripts\\new.txt\nthreads = 0\n"
                         "kernels = sse2\nctx = 2048\nkv = Q8_0\nsystem = You are kind. # really\ntemplate = chatml\n"
-                        "keymap = de\nlog = yes\nstrict_budget = 1\nlookup = 3");
+                        "bounce = off\nkeymap = de\nlog = yes\nstrict_budget = 1\nlookup = 3");
     EXPECT_EQ(parsed.sentences, Sentences());
     const Config& c = parsed.config;
     EXPECT_EQ(c.temp, 0.85f);
@@ -62,13 +62,14 @@ TEST(Config, EveryKey)
     EXPECT_EQ(c.chat_template->view(), "chatml");
     EXPECT_EQ(c.keymap->view(), "de");
     EXPECT_EQ(c.log, true);
+    EXPECT_EQ(c.bounce, false);
     EXPECT_EQ(c.strict_budget, true);
     EXPECT_EQ(c.lookup, 3u);
 }
 
 TEST(Config, TheTestAboveKnowsTheWholeTable)
 {
-    EXPECT_EQ(config_keys().size(), 23u);
+    EXPECT_EQ(config_keys().size(), 24u);
     for (const auto& key : config_keys()) {
         EXPECT_FALSE(key.help.empty());
         EXPECT_LE(key.name.size(), 31u);
@@ -119,6 +120,13 @@ TEST(Config, Quotes)
     EXPECT_EQ(complaint("system = \"open\\"), "llmk.cfg line 1: system: in quotes a backslash is followed by n, t, \" "
                                               "or another backslash");
     EXPECT_EQ(complaint("system = \"a\" b"), "llmk.cfg line 1: system: there is text after the closing quote");
+}
+
+TEST(Config, BounceIsAutoOrOff)
+{
+    EXPECT_EQ(Parsed("bounce = auto # below 4 GiB").config.bounce, true);
+    EXPECT_EQ(Parsed("bounce = off").config.bounce, false);
+    EXPECT_EQ(complaint("bounce = on"), "llmk.cfg line 1: bounce: expected auto or off");
 }
 
 TEST(Config, BadLinesAreNamedAndSkipped)

@@ -174,6 +174,7 @@ public:
     Result<PlatformFile*> file_open(std::string_view, OpenMode) override { return refuse(); }
     Result<uint64_t> file_size(PlatformFile*) override { return refuse(); }
     Result<size_t> file_read_at(PlatformFile*, uint64_t, void*, size_t) override { return refuse(); }
+    void use_bounce_buffer(bool) override { ADD_FAILURE(); }
     Result<void> file_write(PlatformFile*, const void*, size_t) override { return refuse(); }
     Result<void> file_flush(PlatformFile*) override { return refuse(); }
     void file_close(PlatformFile*) override { ADD_FAILURE(); }
@@ -188,6 +189,9 @@ public:
     std::string_view processors_note() override { return {}; }
     size_t processor_states(std::span<ProcessorState>) override { return 0; }
     void parallel(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
+    void parallel_begin(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
+    bool parallel_done() override { return true; }
+    void parallel_end() override { ADD_FAILURE(); }
     void reset(ResetKind) override { ADD_FAILURE(); }
 
 private:

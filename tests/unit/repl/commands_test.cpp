@@ -23,7 +23,7 @@ TEST(Commands, NamesAreUniqueAndHaveHelp)
           "budget",   "attn",    "ctx",        "stats",  "temp",   "min_p",    "top_p",     "top_k",
           "norepeat", "repeat",  "max_tokens", "seed",   "stop",   "system",   "clear",     "undo",
           "regen",    "read",    "save",       "resume", "log",    "save_log", "save_dump", "test_failsafe",
-          "lookup",   "bench",   "template",   "reset",  "reboot", "shutdown", "exit"}) {
+          "lookup",   "bench",   "verify",   "template",   "reset",  "reboot", "shutdown", "exit"}) {
         EXPECT_TRUE(names.contains(name)) << name;
     }
 }

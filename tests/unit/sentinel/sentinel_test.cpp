@@ -88,6 +88,21 @@ TEST(Sentinel, SoftOverrunIsLoggedAndRaises)
     EXPECT_EQ(watch.sentinel.trips(), 0u);
 }
 
+TEST(Sentinel, ChangedWeightsTripWithoutStrict)
+{
+    Watch watch;
+    const Trip trip = watch.sentinel.weights_changed("blk.3.attn_q.weight", 0x1000);
+    EXPECT_EQ(trip.reason, TripReason::checksum);
+    EXPECT_EQ(trip_reason_name(trip.reason), "checksum");
+    EXPECT_EQ(trip.what.view(), "blk.3.attn_q.weight: its checksum is no longer that of the load");
+    EXPECT_EQ(watch.sentinel.trips(), 1u);
+    ASSERT_TRUE(watch.logged(LogCode::trip));
+    const LogRecord& record = watch.log.at(watch.log.count() - 1);
+    EXPECT_EQ(record.pointer, 0x1000u);
+    EXPECT_EQ(record.arena, static_cast<uint8_t>(ZoneId::weights));
+    EXPECT_EQ(trip_reason_name(TripReason::injected), "injected");
+}
+
 TEST(Sentinel, HardOverrunTripsOnlyWhenStrict)
 {
     Watch watch;
