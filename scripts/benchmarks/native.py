@@ -112,8 +112,8 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
 
 
 def has_context_option() -> bool:
-    command = [LLMK, "bench", "-m", model("15m", "q8_0"), "--context", "1", "-p", "1", "-n", "1", "-r", "1", "--json"]
-    return b"cache_bytes" in subprocess.run(command, capture_output=True).stdout
+    options = ["-m", str(model("15m", "q8_0")), "--context", "1", "-p", "1", "-n", "1", "-r", "1", "--json"]
+    return b"cache_bytes" in subprocess.run([str(LLMK), "bench", *options], capture_output=True).stdout
 
 
 def first_word(settings: Settings, _limits: Limits, results: Results) -> None:
