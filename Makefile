@@ -143,9 +143,16 @@ test: | setup-build setup-test ## every check that needs no special hardware
 lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 	$(PY) scripts/lint.py
 
-bench: | setup-build setup-bench ## speed, as ratios
-	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain
-	$(PY) scripts/bench.py
+# What scripts/bench.py takes: sections and options, as in BENCH="decode prefill --quick".
+BENCH ?=
+bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="decode --quick", LLAMA2C=PROGRAM)
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain \
+	  build/tests/roofline build/tests/efisim
+	$(PY) scripts/bench.py $(BENCH)
+
+.PHONY: peers
+peers: | setup-build setup-peers ## llama.cpp for `make bench` to compare with (takes minutes)
+	$(PY) scripts/build_llama_cpp.py
 
 # Seconds for each fuzzer.
 FUZZ_SECONDS ?= 30
@@ -231,7 +238,7 @@ FAKE := $(sort $(wildcard tests/fake/*.cpp))
 # The one file of the UEFI platform that knows no firmware.
 UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE) src/platform/uefi/unicode.cpp
 CHECK := $(sort $(wildcard tests/check/*.cpp))
-BENCH := $(sort $(wildcard tests/bench/*.cpp))
+KERNEL_BENCH := $(sort $(wildcard tests/bench/*.cpp))
 
 build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))
 	@mkdir -p $(@D)
@@ -243,7 +250,7 @@ build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
-build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(BENCH))
+build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(KERNEL_BENCH))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread $^ -lbenchmark -o $@
@@ -262,6 +269,12 @@ build/tests/plain: tests/bench/peer/plain_llama.cpp
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -std=c++20 -Ofast -mavx2 -mfma $(WARN) $< -o $@
+
+# The limits that `make bench` holds speeds against. Its functions name the instructions they are for.
+build/tests/roofline: tests/bench/roofline/roofline.cpp
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -std=c++20 -O2 -pthread $(WARN) $< -o $@
 
 # Fuzzers: the same sources once more, with clang.
 FUZZERS := $(patsubst tests/fuzz/%.cpp,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.cpp)))

@@ -70,13 +70,15 @@ template <PanelType kType> struct Lines {
     }
 };
 
-// Each type: kMax, the largest code; kGroups, the scales to 32 columns (1 or 2); kBias, whether a value is scale * code
-// or scale * code + bias; scale(b, g) and bias(b, g) of group g of block b; codes(b, out).
+// Each type: kMax, the largest code; kGroups, the scales to 32 columns (1 or 2); what a value is: scale * (code -
+// kOffset), or scale * code + bias where kBias; load(unit, part); scale(b, g) and bias(b, g) of group g of block b;
+// codes(b, out).
 
-template <PanelType kType, int kMaxCode, int kOffset> struct Simple : Lines<kType> {
+template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<kType> {
     static constexpr int kMax = kMaxCode;
+    static constexpr int kOffset = kCodeOffset;
     static constexpr size_t kGroups = 1;
-    static constexpr bool kBias = kOffset != 0;
+    static constexpr bool kBias = false;
     Floats d;
 
     void load(const uint8_t* unit, size_t part)
@@ -85,7 +87,6 @@ template <PanelType kType, int kMaxCode, int kOffset> struct Simple : Lines<kTyp
         d = this->half(0);
     }
     Floats scale(size_t, size_t) const { return d; }
-    Floats bias(size_t, size_t) const { return d * static_cast<float>(-kOffset); }
 };
 
 struct Q8_0 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
@@ -133,6 +134,7 @@ struct Q5_0 : Simple<PanelType::q5_0, 31, 16> {
 template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = 1;
+    static constexpr int kOffset = 0;
     static constexpr bool kBias = true;
     Floats d;
     Floats m;
@@ -159,20 +161,28 @@ struct Q5_1 : WithMinimum<PanelType::q5_1, 31> {
     }
 };
 
-/// Scales and biases of 256 columns, unpacked once.
-template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, bool kHasBias> struct Super : Lines<kType> {
+/// Scales of 256 columns, unpacked once.
+template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset> struct Super : Lines<kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = kGroupsOfBlock;
-    static constexpr bool kBias = kHasBias;
+    static constexpr int kOffset = kCodeOffset;
+    static constexpr bool kBias = false;
     Floats scales[8 * kGroups];
-    Floats biases[kHasBias ? 8 * kGroups : 1];
 
     Floats scale(size_t b, size_t g) const { return scales[kGroups * b + g]; }
-    Floats bias(size_t b, size_t g) const { return biases[kGroups * b + g]; }
+};
+
+/// Scales and minima of 256 columns.
+template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock> struct SuperWithMinima
+    : Super<kType, kMaxCode, kGroupsOfBlock, 0> {
+    static constexpr bool kBias = true;
+    Floats biases[8 * kGroupsOfBlock];
+
+    Floats bias(size_t b, size_t g) const { return biases[kGroupsOfBlock * b + g]; }
 };
 
 /// The 6-bit scales and minima of Q4_K and Q5_K.
-template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 1, true> {
+template <PanelType kType, int kMaxCode> struct SixBit : SuperWithMinima<kType, kMaxCode, 1> {
     void load(const uint8_t* unit, size_t part)
     {
         this->find(unit, part);
@@ -211,7 +221,7 @@ struct Q5K : SixBit<PanelType::q5_k, 31> {
     }
 };
 
-struct Q6K : Super<PanelType::q6_k, 63, 2, true> {
+struct Q6K : Super<PanelType::q6_k, 63, 2, 32> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -220,7 +230,6 @@ struct Q6K : Super<PanelType::q6_k, 63, 2, true> {
         for (size_t g = 0; g < 16; g++) {
             const Ints top = reinterpret_cast<Ints>(word(48 + g / 4) << static_cast<int>(24 - 8 * (g % 4)));
             scales[g] = to_floats(top >> 24) * d;
-            biases[g] = scales[g] * -32.0f;
         }
     }
     void codes(size_t b, Words* out) const
@@ -235,7 +244,7 @@ struct Q6K : Super<PanelType::q6_k, 63, 2, true> {
     }
 };
 
-struct Q2K : Super<PanelType::q2_k, 3, 2, true> {
+struct Q2K : SuperWithMinima<PanelType::q2_k, 3, 2> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -256,7 +265,7 @@ struct Q2K : Super<PanelType::q2_k, 3, 2, true> {
     }
 };
 
-struct Q3K : Super<PanelType::q3_k, 7, 2, true> {
+struct Q3K : Super<PanelType::q3_k, 7, 2, 4> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -268,7 +277,6 @@ struct Q3K : Super<PanelType::q3_k, 7, 2, true> {
             const Words high = upper >> static_cast<int>(8 * (g % 4) + 2 * (g / 4));
             const Ints scale = reinterpret_cast<Ints>((low & 15u) | ((high & 3u) << 4)) - 32;
             scales[g] = to_floats(scale) * d;
-            biases[g] = scales[g] * -4.0f;
         }
     }
     void codes(size_t b, Words* out) const
@@ -281,7 +289,7 @@ struct Q3K : Super<PanelType::q3_k, 7, 2, true> {
     }
 };
 
-struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias != 0> {
+struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -295,9 +303,6 @@ struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias != 0> {
         for (int g = 0; g < 8; g++) {
             const Words six = ((lower >> (4 * g)) & 15u) | (((upper >> (2 * g)) & 3u) << 4);
             scales[g] = to_floats(reinterpret_cast<Ints>(six) - 32) * d;
-            if constexpr (kBias) {
-                biases[g] = scales[g] * static_cast<float>(-Isa::kSignedBias);
-            }
         }
     }
     void codes(size_t b, Words* out) const
@@ -315,9 +320,24 @@ template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const T
 {
     constexpr size_t kGroupQuads = kQuads / Type::kGroups;
     const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
+    const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : kGroup];
+    if constexpr (Type::kOffset != 0) {
+        const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
+        return Isa::fma(Isa::fma(to_floats(exact), splat(scales.scale), centred), type.scale(b, kGroup), sum);
+    }
     sum = Isa::fma(to_floats(exact) * type.scale(b, kGroup), splat(scales.scale), sum);
     if constexpr (Type::kBias) {
-        sum = Isa::fma(type.bias(b, kGroup), splat(scales.sums[Type::kGroups == 1 ? 2 : kGroup]), sum);
+        sum = Isa::fma(type.bias(b, kGroup), splat(input_sum), sum);
+    }
+    return sum;
+}
+
+template <class Type> inline Floats add_block(Floats sum, const Type& type, size_t b, const Words* codes,
+                                              const Isa::Input& input, const InputScale& scales)
+{
+    sum = add_group<Type, 0>(sum, type, b, codes, input, scales);
+    if constexpr (Type::kGroups == 2) {
+        sum = add_group<Type, 1>(sum, type, b, codes, input, scales);
     }
     return sum;
 }
@@ -351,21 +371,17 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             if constexpr (kTokens == 1) {
                 fetch_ahead<Type>(panel, b);
             }
-            Words codes[kTileParts][kQuads];
-            for (size_t p = 0; p < kTileParts; p++) {
-                parts[p].codes(b, codes[p]);
-            }
-#pragma GCC unroll 16
-            for (size_t t = 0; t < kTokens; t++) {
-                const typename Isa::Input input = Isa::input(q + t * x.cols + (block + b) * kInputBlock);
-                const InputScale& scale = scales[t * blocks + block + b];
+            const size_t at = block + b;
+            const auto first_input = Isa::input(q + at * kInputBlock);
 #pragma GCC unroll 4
-                for (size_t p = 0; p < kTileParts; p++) {
-                    Floats& sum = sums[t][p];
-                    sum = add_group<Type, 0>(sum, parts[p], b, codes[p], input, scale);
-                    if constexpr (Type::kGroups == 2) {
-                        sum = add_group<Type, 1>(sum, parts[p], b, codes[p], input, scale);
-                    }
+            for (size_t p = 0; p < kTileParts; p++) {
+                Words codes[kQuads];
+                parts[p].codes(b, codes);
+                sums[0][p] = add_block(sums[0][p], parts[p], b, codes, first_input, scales[at]);
+#pragma GCC unroll 16
+                for (size_t t = 1; t < kTokens; t++) {
+                    const auto input = Isa::input(q + t * x.cols + at * kInputBlock);
+                    sums[t][p] = add_block(sums[t][p], parts[p], b, codes, input, scales[t * blocks + at]);
                 }
             }
         }

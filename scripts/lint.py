@@ -31,8 +31,8 @@ CPP_SUFFIXES = {".cpp", ".h"}
 CODE_SUFFIXES = {".cpp", ".h", ".S", ".lds", ".py", ".sh", ".ps1", ".mk"}
 # The run-time library that GCC expects of a freestanding program: clang declares parts of it differently.
 TIDY_SKIPS = {f"src/platform/uefi/{name}.cpp" for name in ("memory_functions", "runtime", "throw_stubs")}
-# Fuzzers, and programs of others' kind that scripts/bench.py compiles to compare with.
-BUILT_ELSEWHERE = ("tests/fuzz/", "tests/bench/peer/")
+# Fuzzers, and programs of their own that scripts/bench.py compares with.
+BUILT_ELSEWHERE = ("tests/fuzz/", "tests/bench/peer/", "tests/bench/roofline/")
 TIDY_CACHE = ROOT / "build" / "lint"
 
 

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Makes a GGUF file of a published model's true shape with random weights, and a vocabulary of its size inside.
 
-For memory and speed at true sizes, where the words do not matter: GPT-2 124M and TinyLlama 1.1B, in any of four types,
-cut into shards if asked (NAME-00001-of-0000N.gguf, as gguf-split names them). All tensors are slices of one pool of a
-million normal values, each begun elsewhere: gigabytes take seconds, and the same arguments write the same bytes.
+For memory and speed at true sizes, where the words do not matter: stories 15M and 110M, GPT-2 124M and TinyLlama 1.1B,
+of one type or of the mix that llama.cpp calls Q4_K_M, cut into shards if asked (NAME-00001-of-0000N.gguf, as gguf-split
+names them). All tensors are slices of one pool of a million normal values, each begun elsewhere: gigabytes take
+seconds, and the same arguments write the same bytes.
 Needs the `gguf` package.
 """
 
@@ -21,14 +22,25 @@ import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType as TensorType
 from reference.bpe_ref import byte_letters, synthetic_merges
+from reference.k_quants import quantize_q4_k, quantize_q6_k
 from reference.random_weights import normals
 from reference.spm_ref import FIRST_BYTE, FIRST_PIECE, synthetic_tokenizer
 
 POOL_VALUES = 1 << 20
 # Where the next tensor begins: a prime number of rows of 256 values, the longest block of any type.
 POOL_STEP = 1009 * 256
-TYPES = {"f32": TensorType.F32, "f16": TensorType.F16, "q8_0": TensorType.Q8_0, "q4_0": TensorType.Q4_0}
-FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "q4_0": 2}
+# What most matrices are of, and llama.cpp's number for such a file.
+TYPES = {
+    "f32": (TensorType.F32, 0),
+    "f16": (TensorType.F16, 1),
+    "q8_0": (TensorType.Q8_0, 7),
+    "q4_0": (TensorType.Q4_0, 2),
+    "q4_k": (TensorType.Q4_K, 14),
+    "q6_k": (TensorType.Q6_K, 18),
+    "q4_k_m": (TensorType.Q4_K, 15),
+}
+# The package unpacks these two only.
+QUANTIZERS = {TensorType.Q4_K: quantize_q4_k, TensorType.Q6_K: quantize_q6_k}
 UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3}
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.uint8]
@@ -44,10 +56,13 @@ class Shape:
     kv_heads: int
     vocab: int
     context: int
+    tied: bool = False  # the embedding is the head too
 
 
 SHAPES = {
-    "gpt2-124m": Shape("gpt2", 768, 3072, 12, 12, 12, 50257, 1024),
+    "stories-15m": Shape("llama", 288, 768, 6, 6, 6, 32000, 256, True),
+    "stories-110m": Shape("llama", 768, 2048, 12, 12, 12, 32000, 1024, True),
+    "gpt2-124m": Shape("gpt2", 768, 3072, 12, 12, 12, 50257, 1024, True),
     "tinyllama-1.1b": Shape("llama", 2048, 5632, 22, 32, 4, 32000, 2048),
 }
 
@@ -76,7 +91,8 @@ def llama_tensors(shape: Shape) -> Iterator[Tensor]:
         yield Tensor(f"blk.{i}.ffn_up.weight", (shape.hidden, shape.dim))
         yield Tensor(f"blk.{i}.ffn_down.weight", (shape.dim, shape.hidden))
     yield Tensor("output_norm.weight", (shape.dim,), 1.0)
-    yield Tensor("output.weight", (shape.vocab, shape.dim))
+    if not shape.tied:
+        yield Tensor("output.weight", (shape.vocab, shape.dim))
 
 
 def gpt2_tensors(shape: Shape) -> Iterator[Tensor]:
@@ -100,6 +116,27 @@ def tensors_of(shape: Shape) -> list[Tensor]:
     return list(llama_tensors(shape) if shape.architecture == "llama" else gpt2_tensors(shape))
 
 
+def is_finer(tensor: Tensor, shape: Shape) -> bool:
+    """Whether Q4_K_M has the matrix in six bits: the head, and of half the layers, the first and the last among them,
+    the values of attention and the way down."""
+    name = tensor.name.removesuffix(".weight")
+    if not name.startswith("blk."):
+        return name == ("token_embd" if shape.tied else "output")
+    _, layer, part = name.split(".")
+    eighth, i = shape.layers // 8, int(layer)
+    chosen = i < eighth or i >= shape.layers - eighth or (i - eighth) % 3 == 2
+    return chosen and part in ("attn_v", "attn_qkv", "ffn_down")
+
+
+def type_of(tensor: Tensor, shape: Shape, type_name: str) -> TensorType:
+    """Vectors are float32 in every file, and so are learned positions, which are not multiplied with."""
+    if len(tensor.shape) == 1 or tensor.name == "position_embd.weight":
+        return TensorType.F32
+    if type_name == "q4_k_m" and is_finer(tensor, shape):
+        return TensorType.Q6_K
+    return TYPES[type_name][0]
+
+
 class Pool:
     """Values of every type, made once each: a slice of them is a tensor."""
 
@@ -112,13 +149,15 @@ class Pool:
         if len(tensor.shape) == 1:
             return (tensor.mean + tensor.deviation * self._normals).reshape(-1, 1)
         if kind not in self._packed:
-            self._packed[kind] = gguf.quantize(tensor.deviation * self._normals, kind)
+            values = tensor.deviation * self._normals
+            quantize = QUANTIZERS.get(kind)
+            self._packed[kind] = quantize(values) if quantize else gguf.quantize(values, kind)
         values_in_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
         packed = self._packed[kind]
         return packed.reshape(-1, 1) if values_in_block == 1 else packed.reshape(-1, block_bytes)
 
     def tensor(self, number: int, tensor: Tensor, kind: TensorType) -> Array:
-        """The bytes of a tensor as the file has them; vectors are float32 in every file."""
+        """The bytes of a tensor as the file has them."""
         blocks = self._blocks(tensor, kind)
         values_in_block = POOL_VALUES // len(blocks)
         start = number * POOL_STEP % POOL_VALUES // values_in_block
@@ -177,12 +216,13 @@ def add_keys(writer: gguf.GGUFWriter, name: str, shape: Shape, file_type: int) -
 
 def write(output: Path, name: str, type_name: str, split_bytes: int = 0) -> list[Path]:
     """Returns the files written, in order."""
-    shape, kind = SHAPES[name], TYPES[type_name]
+    shape = SHAPES[name]
     writer = gguf.GGUFWriter(output, shape.architecture, split_max_size=split_bytes)
-    add_keys(writer, name, shape, FILE_TYPES[type_name])
-    tensors, pool = tensors_of(shape), Pool()
-    for tensor in tensors:
-        of = TensorType.F32 if len(tensor.shape) == 1 else kind
+    add_keys(writer, name, shape, TYPES[type_name][1])
+    tensors, pool = [(tensor, type_of(tensor, shape, type_name)) for tensor in tensors_of(shape)], Pool()
+    if uneven := [tensor.name for tensor, of in tensors if tensor.shape[-1] % gguf.GGML_QUANT_SIZES[of][0] != 0]:
+        raise ValueError(f"{uneven[0]}: its rows are no whole blocks of {type_name}; choose another type")
+    for tensor, of in tensors:
         values_in_block, block_bytes = gguf.GGML_QUANT_SIZES[of]
         size_bytes = int(np.prod(tensor.shape)) // values_in_block * block_bytes
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size_bytes, raw_dtype=of)
@@ -190,8 +230,8 @@ def write(output: Path, name: str, type_name: str, split_bytes: int = 0) -> list
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for number, tensor in enumerate(tensors):
-        writer.write_tensor_data(pool.tensor(number, tensor, kind))
+    for number, (tensor, of) in enumerate(tensors):
+        writer.write_tensor_data(pool.tensor(number, tensor, of))
     writer.close()
     return list(files)
 
@@ -217,7 +257,7 @@ def main() -> int:
     args = parse()
     try:
         files = write(args.output, args.shape, args.type, args.split_max_size)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"make_shape_gguf: {error}", file=sys.stderr)
         return 1
     for file in files:

@@ -3,7 +3,7 @@
 #
 # Installs what a target of the Makefile needs, and nothing that is there already:
 #
-#     scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz|torch|parity...
+#     scripts/setup.sh build|image|qemu|test|lint|bench|peers|clang|fuzz|torch|parity...
 #
 # Called at the start of nearly every target, so the look costs a few milliseconds and says nothing. Packages come
 # through apt-get (with sudo unless root); Python packages go into .venv and its like, never into the system. Bash 3.2
@@ -25,6 +25,7 @@ BUILD="g++:g++ ld:binutils objcopy:binutils make:make python3:python3 /usr/inclu
 IMAGE="python3:python3 sgdisk:gdisk mformat:mtools"
 QEMU="qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF:ovmf"
 TEST="fsck.fat:dosfstools"
+PEERS="cmake:cmake"
 BENCH="/usr/include/benchmark/benchmark.h:libbenchmark-dev"
 # The distribution's torch is a CPU build of some hundred MB; the registry's for Linux holds CUDA.
 SITE=/usr/lib/python3/dist-packages
@@ -50,6 +51,7 @@ tools_of() {
         torch) echo "$TORCH" ;;
         parity) echo "$BUILD" ;;
         bench) echo "$BUILD $IMAGE $QEMU $BENCH" ;;
+        peers) echo "$BUILD $PEERS" ;;
         clang) echo "$CLANG" ;;
         fuzz) fuzzer_runtime ;;
     esac
@@ -60,6 +62,7 @@ requirements_of() {
         build) ;;
         image | qemu) echo "scripts/requirements.txt" ;;
         bench) echo "scripts/requirements.txt scripts/requirements-test.txt" ;;
+        peers) echo "scripts/requirements.txt" ;;
         lint) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" ;;
         test) echo "scripts/requirements.txt scripts/requirements-test.txt scripts/requirements-lint.txt" \
                    "scripts/requirements-torch.txt" ;;
@@ -168,12 +171,12 @@ install_requirements() {
 
 main() {
     local group packages stale
-    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench|clang|fuzz|torch|parity..."
+    [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|image|qemu|test|lint|bench|peers|clang|fuzz|torch|parity..."
     TOOLS="" REQUIREMENTS=""
     for group in "$@"; do
         case $group in
-            build | image | qemu | test | lint | bench | clang | fuzz | torch | parity) ;;
-            *) fail "there is no group '$group': build, image, qemu, test, lint, bench, clang, fuzz, torch or parity" ;;
+            build | image | qemu | test | lint | bench | peers | clang | fuzz | torch | parity) ;;
+            *) fail "there is no group '$group': build, image, qemu, test, lint, bench, peers, clang, fuzz, torch or parity" ;;
         esac
         TOOLS="$TOOLS $(tools_of "$group")"
         REQUIREMENTS="$REQUIREMENTS $(requirements_of "$group")"

@@ -20,7 +20,7 @@ inline uint16_t load_u16(const uint8_t* p)
 }
 
 /// Eight binary16, one in the lower half of each lane, to float; no arithmetic that would be slow for subnormals. (F16C
-/// does it in one instruction, but makes signalling NaNs quiet and is one more feature to ask for.)
+/// does it in one instruction, but makes signalling NaNs quiet.)
 inline __m256 widen_f16(__m256i halves)
 {
     const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(halves, _mm256_set1_epi32(0x8000)), 16);
@@ -279,7 +279,12 @@ void dequantize_f16(float* out, const uint8_t* blocks, size_t n)
 {
     size_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-        _mm256_storeu_ps(out + i, widen_f16(_mm256_cvtepu16_epi32(load(blocks + 2 * i))));
+        const __m128i halves = load(blocks + 2 * i);
+        __m256 values = _mm256_cvtph_ps(halves);
+        if (_mm256_movemask_ps(_mm256_cmp_ps(values, values, _CMP_UNORD_Q)) != 0) [[unlikely]] {
+            values = widen_f16(_mm256_cvtepu16_epi32(halves));
+        }
+        _mm256_storeu_ps(out + i, values);
     }
     for (; i < n; i++) {
         out[i] = load_f16(blocks + 2 * i);

@@ -69,7 +69,7 @@ void read_row_q8(float* out, const Tensor& tensor, uint64_t row)
 constexpr size_t kChunk = 512;
 /// Rows and rows of input whose products are one call of gemm_f32.
 constexpr size_t kChunkRows = 4;
-constexpr size_t kChunkBatch = 64;
+constexpr size_t kChunkBatch = 128;
 
 using DequantizeMember = djiblas::Dequantize KernelSet::*;
 
@@ -106,20 +106,36 @@ void gemv_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float
     }
 }
 
-/// Each weight is unpacked once for the whole batch.
+/// Asks for the blocks of `n` values from column `col` on of a few rows.
+void prefetch_blocks(const BlockRows& rows, size_t row, size_t row_count, size_t col, size_t n)
+{
+    constexpr size_t kLine = 64;
+    for (size_t r = row; r < row + row_count; ++r) {
+        const uint8_t* const end = rows.at(r, col + n);
+        for (const uint8_t* line = rows.at(r, col); line < end; line += kLine) {
+            __builtin_prefetch(line);
+        }
+    }
+}
+
+/// Each weight is unpacked once for the whole batch. Columns are the outer loop: their part of the input stays in the
+/// second-level cache while the rows go by.
 void gemm_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float* y, size_t y_stride,
                  const Tensor& weight, const Activation& input, size_t first, size_t count)
 {
     const BlockRows rows(weight);
+    const size_t end = first + count;
     float values[kChunkRows * kChunk];
     float products[kChunkRows * kChunkBatch];
-    for (size_t row = first; row < first + count; row += kChunkRows) {
-        const size_t row_count = std::min(kChunkRows, first + count - row);
-        for (size_t col = 0; col < weight.cols; col += kChunk) {
-            const size_t n = std::min<size_t>(kChunk, weight.cols - col);
+    for (size_t col = 0; col < weight.cols; col += kChunk) {
+        const size_t n = std::min<size_t>(kChunk, weight.cols - col);
+        for (size_t row = first; row < end; row += kChunkRows) {
+            const size_t row_count = std::min(kChunkRows, end - row);
             for (size_t r = 0; r < row_count; ++r) {
                 dequantize(values + r * n, rows.at(row + r, col), n);
             }
+            const size_t next = row + row_count;
+            prefetch_blocks(rows, next, std::min(kChunkRows, end - next), col, n);
             for (size_t start = 0; start < input.batch; start += kChunkBatch) {
                 const size_t batch = std::min(kChunkBatch, input.batch - start);
                 kernels.gemm_f32(products, kChunkRows, values, input.f32 + start * input.cols + col, input.cols,

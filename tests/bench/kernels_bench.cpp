@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Speed of the float kernels and the int8 product, for every set that this machine can run. Figures to read, never to
-// assert. `build/tests/bench --benchmark_filter=gemm` runs a part.
+// Speed of the float kernels, F16 and BF16 included, and the int8 product, for every set that this machine can run.
+// Figures to read, never to assert. `build/tests/bench --benchmark_filter=gemm` runs a part.
 #include "cpu/kernels.h"
 
 #include <benchmark/benchmark.h>
@@ -59,6 +59,23 @@ void gemv_f32(benchmark::State& state, const KernelSet& set)
         benchmark::ClobberMemory();
     }
     set_rate(state, "B/s", static_cast<double>(rows * cols * sizeof(float)));
+}
+
+using GemvHalf = decltype(KernelSet::gemv_f16);
+
+/// F16 or BF16 weights: the bytes of small normal numbers in both.
+void gemv_half(benchmark::State& state, GemvHalf kernel)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const std::vector<uint8_t> w(rows * cols * 2, 0x35);
+    const std::vector<float> x = values(cols);
+    std::vector<float> y(rows);
+    for (auto _ : state) {
+        kernel(y.data(), w.data(), x.data(), rows, cols);
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "B/s", static_cast<double>(w.size()));
 }
 
 void gemm_q8(benchmark::State& state, const KernelSet& set)
@@ -149,8 +166,16 @@ const bool kRegistered = [] {
         // stories15M's feed-forward, TinyLlama's feed-forward: one in the second-level cache, one in memory.
         benchmark::RegisterBenchmark(("gemm_f32" + name).c_str(), gemm_f32, *set)
             ->Args({768, 288, 64})
-            ->Args({5632, 2048, 64});
+            ->Args({5632, 2048, 64})
+            ->Args({2048, 2048, 128})
+            ->Args({2048, 5632, 128});
         benchmark::RegisterBenchmark(("gemv_f32" + name).c_str(), gemv_f32, *set)->Args({768, 288})->Args({5632, 2048});
+        // More than any cache holds.
+        const GemvHalf f16 = set->gemv_f16;
+        if (f16 != nullptr) {
+            benchmark::RegisterBenchmark(("gemv_f16" + name).c_str(), gemv_half, f16)->Args({65536, 2048});
+            benchmark::RegisterBenchmark(("gemv_bf16" + name).c_str(), gemv_half, set->gemv_bf16)->Args({65536, 2048});
+        }
         benchmark::RegisterBenchmark(("gemm_q8" + name).c_str(), gemm_q8, *set)
             ->Args({768, 288, 32, 1})
             ->Args({5632, 2048, 64, 1})

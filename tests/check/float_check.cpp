@@ -106,14 +106,17 @@ TEST_P(FloatCheck, GemmAcrossBlocks)
     check_gemm(5, 512, 3, 1, 0, 0);
     check_gemm(5, 513, 3, 1, 2, 1);
     check_gemm(6, 1541, 4, 3, 1, 3);
-    check_gemm(5, 1024, 7, 1, 0, 0);
-    check_gemm(5, 1025, 7, 1, 1, 2);
-    check_gemm(6, 2085, 13, 2, 0, 1);
+    for (const size_t batch : {10, 13}) { // whole rows at once, and in blocks
+        check_gemm(5, 1024, batch, 1, 0, 0);
+        check_gemm(5, 1025, batch, 1, 1, 2);
+        check_gemm(6, 2085, batch, 2, 0, 1);
+    }
     for (const size_t batch : {63, 64, 65, 66, 67, 131, 133}) {
         check_gemm(5, 17, batch, 2, 1, 1);
     }
-    for (const size_t rows : {63, 64, 65, 67, 128, 131}) {
+    for (const size_t rows : {95, 96, 97, 99, 191, 193}) {
         check_gemm(rows, 37, 8, 1, 0, 3);
+        check_gemm(rows, 37, 12, 1, 0, 3);
     }
     check_gemm(7, 530, 68, 0, 0, 0);
     check_gemm(3, 9, djiblas::kMaxBatch, 0, 0, 0);

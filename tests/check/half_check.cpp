@@ -25,12 +25,27 @@ constexpr HalfType kHalfTypes[] = {
     {"bf16", &KernelSet::gemv_bf16, &KernelSet::dequantize_bf16},
 };
 
+/// The binary16 next to `value` towards zero.
+uint16_t f16_bits(float value)
+{
+    const auto sign = static_cast<uint16_t>(bits_of(value) >> 16 & 0x8000u);
+    const float magnitude = std::fabs(value);
+    uint32_t bits = 0;
+    if (std::isnan(value)) {
+        bits = 0x7e00;
+    } else if (magnitude >= 65536.0f) {
+        bits = 0x7c00;
+    } else if (magnitude < 0x1p-14f) {
+        bits = static_cast<uint32_t>(magnitude * 0x1p24f);
+    } else {
+        bits = (bits_of(magnitude) - ((127 - 15) << 23)) >> 13;
+    }
+    return static_cast<uint16_t>(sign | bits);
+}
+
 uint16_t bits_of_value(const HalfType& type, float value)
 {
-    if (type.gemv == &KernelSet::gemv_bf16) {
-        return static_cast<uint16_t>(bits_of(value) >> 16);
-    }
-    return __builtin_bit_cast(uint16_t, static_cast<_Float16>(value));
+    return type.gemv == &KernelSet::gemv_bf16 ? static_cast<uint16_t>(bits_of(value) >> 16) : f16_bits(value);
 }
 
 class HalfCheck : public KernelCheck {
@@ -76,6 +91,18 @@ TEST_P(HalfCheck, AllLengths)
         for (size_t rows = 0; rows <= kMaxRows; rows++) {
             for (size_t cols = 0; cols <= kMaxColumns; cols++) {
                 ASSERT_NO_FATAL_FAILURE(check_gemv(type, rows, cols, 2 * ((rows + cols) % 4)));
+            }
+        }
+    }
+}
+
+/// Where rows are so wide that two are taken at once, every remainder of both.
+TEST_P(HalfCheck, WideRows)
+{
+    for (const HalfType& type : kHalfTypes) {
+        for (size_t rows = 1; rows <= 4; rows++) {
+            for (const size_t cols : {4095, 4096, 4097, 4103, 4104, 4128, 4133}) {
+                ASSERT_NO_FATAL_FAILURE(check_gemv(type, rows, cols, 2 * (cols % 4)));
             }
         }
     }

@@ -93,7 +93,7 @@ def test_faults_at_work(tmp_path: Path, expected: str, fault: str, sentence: str
                 break
         assert numbers_of(guest.run(GENERATE).output) == expected
         assert sentence in guest.run("/cpu").text.replace("\n", "")
-        assert sentence in guest.run("/log 200").text.replace("\n", "")
+        assert sentence in guest.run("/log 1000").text.replace("\n", "")
         guest.shut_down()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import make_bad_models
 import numpy as np
 import pytest
 from reference import make_tiny_models
+from reference.k_quants import Bytes, Floats, quantize_q4_k, quantize_q6_k
 from reference.llama2c_format import Config, file_size_bytes, quantize, read_model
 from reference.llama_ref import Llama, greedy, logits_of
 from reference.spm_ref import read_tokenizer, synthetic_tokenizer
@@ -112,3 +115,23 @@ def test_the_reference_reader_refuses_every_bad_model(tmp_path: Path) -> None:
             continue
         with pytest.raises(ValueError, match=r"\w"):
             read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("quantize_k", "kind", "step"),
+    [
+        (quantize_q4_k, gguf.GGMLQuantizationType.Q4_K, 1 / 15),
+        (quantize_q6_k, gguf.GGMLQuantizationType.Q6_K, 1 / 31),
+    ],
+)
+def test_k_quants_unpack_to_what_was_packed(
+    quantize_k: Callable[[Floats], Bytes], kind: gguf.GGMLQuantizationType, step: float
+) -> None:
+    values = np.random.default_rng(1).normal(0.0, 0.02, (16, 256)).astype(np.float32)
+    values[1] = 0.0
+    values[2] = np.abs(values[2])
+    unpacked = gguf.dequantize(quantize_k(values), kind).reshape(values.shape)
+    # Half a step of the part's range, and as much again for scales that are themselves rounded to six bits or more.
+    ranges = np.ptp(values.reshape(16, 8, 32), axis=2).max(axis=1, keepdims=True)
+    assert np.all(np.abs(unpacked - values) <= step * ranges)
+    assert np.all(unpacked[1] == 0.0)

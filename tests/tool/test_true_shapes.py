@@ -24,6 +24,7 @@ LARGE_BYTES = 12 << 30
 MODELS = {
     "gpt2_f32": ("gpt2-124m", "f32", "", False),
     "gpt2_f16": ("gpt2-124m", "f16", "", False),
+    "gpt2_q4_k_m": ("gpt2-124m", "q4_k_m", "", False),
     "tinyllama_q4_0": ("tinyllama-1.1b", "q4_0", "", False),
     "tinyllama_q8_0": ("tinyllama-1.1b", "q8_0", "", True),
     "tinyllama_f32_in_two": ("tinyllama-1.1b", "f32", "4G", True),

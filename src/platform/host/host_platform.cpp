@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -192,6 +193,10 @@ Result<void*> HostPlatform::pages_alloc(uint64_t bytes)
     if (pages == nullptr) {
         return fail(Status::out_of_memory, "{} of memory are not to be had", human_bytes(bytes));
     }
+#ifdef MADV_HUGEPAGE
+    // Firmware maps memory in large pages. With small ones, walking their tables would be measured instead of memory.
+    madvise(pages, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);
+#endif
     return pages;
 }
 

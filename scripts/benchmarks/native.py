@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""`llmk bench` on this machine: decode, prefill, long contexts, and the time until the first word."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.limits import Limits
+from benchmarks.results import Column, Results
+from benchmarks.settings import CASES, FULL, LLMK, QUICK, Settings, model, output_of
+
+Json = dict[str, Any]
+WHAT = [
+    Column("shape", "shape"),
+    Column("type", "type"),
+    Column("set", "kernels"),
+    Column("threads", "threads", "{:d}"),
+]
+SPEED = [
+    Column("tok_s", "tok/s", "{:.2f}"),
+    Column("limit_tok_s", "limit", "{:.2f}"),
+    Column("share", "of limit", "{:.0%}"),
+]
+SHORT_PROMPT = 8
+PROMPTS = (128, 512)
+CONTEXTS = (0, 512, 2048)
+# Of the longer contexts, where the cache and not the weights make the difference.
+CONTEXT_TYPES = ("f32", "q8_0")
+FIRST_WORDS = "Once upon a time"
+
+
+def bench(path: Path, kernels: str, threads: int, runs: int, prompt: int, decode: int, context: int = 0) -> Json:
+    """One object of `llmk bench --json`."""
+    options = ["-m", path, "--kernels", kernels, "-t", threads, "-r", runs, "-p", prompt, "-n", decode]
+    options += ["--context", context] if context else []
+    data: Json = json.loads(output_of(LLMK, "bench", *options, "--json"))
+    return data
+
+
+def decode(settings: Settings, limits: Limits, results: Results) -> None:
+    note = (
+        "One token after another. Limit: read bandwidth / bytes of the weights that a token needs; more than all of it "
+        "means that a cache holds a part."
+    )
+    table = results.table("decode", "Decode", note, WHAT + SPEED)
+    for shape, kind in settings.cases():
+        path = model(shape, kind)
+        for kernels in settings.sets(shape, kind):
+            for threads in settings.threads:
+                data = bench(path, kernels, threads, settings.runs, SHORT_PROMPT, CASES[shape].decode)
+                speed = float(data["decode_tok_s"])
+                limit = limits.decode_tok_s(data["model_bytes"] + data.get("cache_bytes", 0), threads)
+                row = {"shape": shape, "type": kind, "set": kernels, "threads": threads}
+                table.add(**row, tok_s=speed, limit_tok_s=limit, share=speed / limit)
+
+
+def prefill(settings: Settings, limits: Limits, results: Results) -> None:
+    note = (
+        "A prompt at once. Limit: the peak of the set's instructions, of int8 for packed types, of float32 for F32 and "
+        "F16, / operations of a token."
+    )
+    columns = [*WHAT, Column("prompt", "tokens", "{:d}"), *SPEED, Column("first_ms", "first token, ms", "{:.1f}")]
+    table = results.table("prefill", "Prefill", note, columns)
+    for shape, kind in settings.cases():
+        path = model(shape, kind)
+        for prompt in PROMPTS:
+            for kernels in prefill_sets(settings, shape, kind, prompt):
+                for threads in settings.threads:
+                    data = bench(path, kernels, threads, settings.runs, prompt, 0)
+                    speed = float(data["prefill_tok_s"])
+                    limit = limits.prefill_tok_s(shape, kind, kernels, threads)
+                    row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "prompt": prompt}
+                    share = speed / limit if limit else None
+                    table.add(**row, tok_s=speed, limit_tok_s=limit, share=share, first_ms=1000.0 * prompt / speed)
+
+
+def prefill_sets(settings: Settings, shape: str, kind: str, prompt: int) -> list[str]:
+    """The longer prompt is for the best set, unless everything was asked for."""
+    sets = settings.sets(shape, kind)
+    if prompt >= CASES[shape].context or (prompt > PROMPTS[0] and settings.size == QUICK):
+        return []
+    return sets if prompt == PROMPTS[0] or settings.size == FULL or settings.chosen_sets else sets[-1:]
+
+
+def context(settings: Settings, limits: Limits, results: Results) -> None:
+    note = "Decode behind so many tokens. Limit: read bandwidth / (bytes of the weights + bytes of the cache)."
+    columns = [*WHAT, Column("context", "context", "{:d}"), *SPEED]
+    table = results.table("context", "Long contexts", note, columns)
+    if not has_context_option():
+        print("  (this llmk has no `bench --context`)", flush=True)
+        return
+    for shape, kind in settings.cases():
+        if settings.size != FULL and not settings.types and kind not in CONTEXT_TYPES:
+            continue
+        path, case = model(shape, kind), CASES[shape]
+        kernels = settings.sets(shape, kind)[-1]
+        # The last of them stops short of the end of the model's context.
+        room = case.context - case.decode - SHORT_PROMPT
+        depths = sorted({min(depth, room) for depth in CONTEXTS})
+        for threads in settings.threads:
+            for depth in depths:
+                data = bench(path, kernels, threads, settings.runs, 0, case.decode, depth)
+                speed = float(data["decode_tok_s"])
+                limit = limits.decode_tok_s(data["model_bytes"] + data["cache_bytes"], threads)
+                row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "context": depth}
+                table.add(**row, tok_s=speed, limit_tok_s=limit, share=speed / limit)
+
+
+def has_context_option() -> bool:
+    command = [LLMK, "bench", "-m", model("15m", "q8_0"), "--context", "1", "-p", "1", "-n", "1", "-r", "1", "--json"]
+    return b"cache_bytes" in subprocess.run(command, capture_output=True).stdout
+
+
+def first_word(settings: Settings, _limits: Limits, results: Results) -> None:
+    note = "From the start of the program to the first word of its answer, file in the system's cache, all processors."
+    columns = [Column("shape", "shape"), Column("type", "type"), Column("seconds", "seconds", "{:.3f}")]
+    table = results.table("first", "Time to the first word", note, columns)
+    for shape, kind in settings.cases():
+        path = model(shape, kind)
+        times = [time_to_first_byte(path, settings.threads[-1]) for _ in range(settings.runs)]
+        table.add(shape=shape, type=kind, seconds=statistics.median(times))
+
+
+def time_to_first_byte(path: Path, threads: int) -> float:
+    command = [LLMK, "generate", "-m", path, "-t", threads, "-p", FIRST_WORDS, "-n", 64, "--temp", 0]
+    started = time.monotonic()
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        # The prompt comes first, as it was given.
+        text = process.stdout.read(len(FIRST_WORDS) + 1)
+        took = time.monotonic() - started
+        process.kill()
+    if len(text) <= len(FIRST_WORDS):
+        raise SystemExit(f"bench: llmk said nothing with {path.name}")
+    return took

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The shipped binary: under tests/efisim beside the host tool, and in QEMU's software emulation."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import run_efisim
+
+from benchmarks.limits import Limits
+from benchmarks.native import SHORT_PROMPT
+from benchmarks.peers import PROMPT, beside, our_speed
+from benchmarks.results import Column, Results
+from benchmarks.settings import BUILD, CASES, FOLDER, QUICK, ROOT, SETS, Settings, llama2c_model, model, run_script
+
+BINARY = BUILD / "BOOTX64.EFI"
+EFISIM_TYPES = ("f32", "q8_0", "q4_k_m")
+EMULATED_TIMEOUT_S = 900
+
+
+def figures(output: str) -> list[dict[str, Any]]:
+    """What /bench --json printed, one row a command."""
+    rows = [json.loads(line) for line in re.findall(r'^\{"model".*\}$', output.replace("\r", ""), flags=re.MULTILINE)]
+    if not rows:
+        raise SystemExit(f"bench: the program printed no figures:\n{output[-2000:]}")
+    return rows
+
+
+def efisim_speed(path: Path, kernels: str, threads: int, prompt: int, decode: int) -> float:
+    """Of decode, or of prefill where nothing is decoded."""
+    with tempfile.TemporaryDirectory(prefix="llmk-") as scratch:
+        volume = Path(scratch) / "volume"
+        volume.mkdir()
+        run_efisim.stage(["--models", str(path)], volume)
+        command = f"/bench --json -p {prompt} -n {decode} -r 1 --kernels {kernels}"
+        (volume / "bench.txt").write_text(f"{command}\n/shutdown\n", encoding="utf-8")
+        (volume / "llmk.cfg").write_text("autorun = bench.txt\n", encoding="utf-8")
+        words = run_efisim.command_for(volume, ["--processors", str(threads)])
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    return float(figures(done.stdout)[0]["decode_tok_s" if decode else "prefill_tok_s"])
+
+
+def efisim(settings: Settings, _limits: Limits, results: Results) -> None:
+    note = "BOOTX64.EFI as a process (tests/efisim), the host tool, BOOTX64.EFI, ...: the ratio should be one."
+    columns = [
+        *(Column(key, key) for key in ("shape", "type", "what")),
+        Column("threads", "threads", "{:d}"),
+        Column("ours", "BOOTX64.EFI", "{:.2f}"),
+        Column("theirs", "llmk", "{:.2f}"),
+        *(Column(key, key, "{:.3f}") for key in ("ratio", "least", "most")),
+    ]
+    table = results.table("efisim", "The binary itself", note, columns)
+    for shape, kind in settings.cases():
+        if kind not in EFISIM_TYPES and not settings.types:
+            continue
+        path, kernels = model(shape, kind), settings.sets(shape, kind)[-1]
+        for what, prompt, decode in (("decode", SHORT_PROMPT, CASES[shape].decode), (f"prefill {PROMPT}", PROMPT, 0)):
+            for threads in settings.threads:
+                binary = partial(efisim_speed, path, kernels, threads, prompt, decode)
+                host = partial(our_speed, path, kernels, threads, prompt, decode)
+                found = beside(binary, host, settings.runs)
+                table.add(shape=shape, type=kind, what=what, threads=threads, **vars(found))
+
+
+def boot(path: Path, smp: int, commands: list[str]) -> str:
+    """What the program says in QEMU while it runs these commands on this model, then powers off."""
+    script, config, image = FOLDER / "bench.txt", FOLDER / "llmk.cfg", FOLDER / "bench.img"
+    script.write_text("\n".join([*commands, "/shutdown", ""]), encoding="utf-8")
+    config.write_text("autorun = bench.txt\n", encoding="utf-8")
+    files = ["--file", f"{script}:bench.txt", "--file", f"{config}:llmk.cfg"]
+    run_script("make_image.py", "--efi", BINARY, "--output", image, "--models", path, *files)
+    run = [sys.executable, str(ROOT / "scripts/run_qemu.py"), "--image", str(image), "--accel", "tcg", "--cpu", "max"]
+    run += ["--smp", str(smp), "--timeout", str(EMULATED_TIMEOUT_S)]
+    done = subprocess.run(run, capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise SystemExit(f"bench: QEMU ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
+    return re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", done.stdout.decode("latin-1"))
+
+
+def emulated(settings: Settings, _limits: Limits, results: Results) -> None:
+    note = (
+        "The 15M shape in QEMU TCG, -cpu max, OVMF. The choice is the set that the program measured to be the fastest; "
+        "the share is of the best forced one."
+    )
+    columns = [
+        Column("type", "type"),
+        Column("smp", "-smp", "{:d}"),
+        Column("set", "kernels"),
+        Column("chosen", "by"),
+        Column("decode_tok_s", "tok/s", "{:.2f}"),
+        Column("prefill_tok_s", "prefill", "{:.2f}"),
+        Column("share", "of best", "{:.0%}"),
+    ]
+    table = results.table("emulated", "Under emulation", note, columns)
+    runs = 1 if settings.size == QUICK else 3
+    forced = SETS[1:3] if settings.size == QUICK else SETS[1:]
+    commands = [f"/bench --json -p 32 -n 24 -r {runs}"]
+    commands += [f"/bench --json -p 16 -n 12 -r {runs} --kernels {name}" for name in forced]
+    for kind, path in (("f32", llama2c_model("15m")), ("q8_0", model("15m", "q8_0"))):
+        for smp in (1, 2):
+            rows = figures(boot(path, smp, commands))
+            best = max(row["decode_tok_s"] for row in rows[1:] or rows)
+            for number, row in enumerate(rows):
+                speeds = {key: row[key] for key in ("decode_tok_s", "prefill_tok_s")}
+                chosen = "force" if number else "the program"
+                share = row["decode_tok_s"] / best
+                table.add(type=kind, smp=smp, set=row["kernels"], chosen=chosen, share=share, **speeds)

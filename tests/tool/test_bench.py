@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""`make bench` but for the clock: what it takes for the limits, how it compares, what its tables and files hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import bench
+import pytest
+from benchmarks import limits, native, peers, plot, settings
+from benchmarks.limits import Limits
+from benchmarks.results import Column, Results
+from benchmarks.settings import DEFAULT, FULL, QUICK, Settings
+from PIL import Image
+
+MACHINE = Limits(
+    {1: 10.0, 2: 18.0},
+    {("avx2", "float", 1): 100.0, ("avx2", "int8", 1): 200.0, ("avx_vnni", "int8", 1): 400.0},
+)
+
+
+def test_a_token_of_prefill_takes_two_operations_a_weight_of_the_blocks() -> None:
+    # TinyLlama: 22 layers of queries and outputs (2048 x 2048), keys and values (256), and three of 5632.
+    assert limits.operations("tinyllama") == 2 * 22 * (2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048)
+    assert limits.operations("gpt2") == 2 * 12 * (4 * 768 * 768 + 2 * 3072 * 768)
+
+
+def test_limits_are_those_of_threads_types_and_sets() -> None:
+    assert MACHINE.decode_tok_s(2e9, 1) == pytest.approx(5.0)
+    assert MACHINE.decode_tok_s(2e9, 2) == pytest.approx(9.0)
+    of = limits.operations("15m")
+    assert MACHINE.prefill_tok_s("15m", "f16", "avx2", 1) == pytest.approx(100e9 / of)
+    assert MACHINE.prefill_tok_s("15m", "q4_k", "avx2", 1) == pytest.approx(200e9 / of)
+    # AVX-VNNI has products of int8 of its own, and AVX2's floats.
+    assert MACHINE.prefill_tok_s("15m", "q4_k", "avx_vnni", 1) == pytest.approx(400e9 / of)
+    assert MACHINE.prefill_tok_s("15m", "f32", "avx_vnni", 1) == pytest.approx(100e9 / of)
+    # What was not measured has no limit, rather than another set's.
+    assert MACHINE.prefill_tok_s("15m", "f32", "sse2", 1) is None
+
+
+def test_each_turn_is_compared_with_the_mean_of_those_around_it() -> None:
+    ours: Iterator[float] = iter([10.0, 20.0, 40.0])
+    theirs: Iterator[float] = iter([5.0, 10.0])
+    found = peers.beside(lambda: next(ours), lambda: next(theirs), 2)
+    assert [found.least, found.most] == pytest.approx([3.0, 3.0])
+    assert (found.ours, found.theirs) == (20.0, 7.5)
+
+
+def test_what_is_measured_grows_with_the_size_and_holds_to_what_is_asked_for() -> None:
+    quick, default, full = (set(Settings(size=size).cases()) for size in (QUICK, DEFAULT, FULL))
+    assert quick < default < full
+    assert {shape for shape, _ in full} == set(settings.CASES)
+    # K types are blocks of 256 values, and rows of the 15M shape have 288.
+    assert not {kind for shape, kind in full if shape == "15m"} & {"q4_k", "q6_k", "q4_k_m"}
+    assert set(Settings(size=QUICK, shapes=("tinyllama",), types=("q4_0",)).cases()) == {("tinyllama", "q4_0")}
+    assert set(Settings(size=QUICK, types=("q6_k",)).cases()) == {
+        (shape, "q6_k") for shape in ("110m", "gpt2", "tinyllama")
+    }
+
+
+def test_results_keep_sections_of_earlier_runs_and_replace_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.json"
+    columns = [Column("what", "what"), Column("tok_s", "tok/s", "{:.1f}"), Column("share", "of limit", "{:.0%}")]
+    for run, sections in enumerate((("decode", "prefill"), ("decode",))):
+        results = Results(path, markdown=True)
+        for name in sections:
+            results.table(name, name.title(), "A note.", columns).add(what=f"run {run}", tok_s=12.34, share=0.5)
+        results.save()
+    assert [row["what"] for row in results.rows("decode")] == ["run 1"]
+    assert [row["what"] for row in results.rows("prefill")] == ["run 0"]
+    assert json.loads(path.read_text(encoding="utf-8"))["machine"]["processors"] > 0
+    capsys.readouterr()
+    Results(path, markdown=True).show()
+    text = capsys.readouterr().out
+    assert "| what | tok/s | of limit |\n|---|--:|--:|\n| run 1 | 12.3 | 50% |\n" in text
+    assert "| run 0 | 12.3 | 50% |" in text
+
+
+def test_a_picture_has_a_bar_as_long_as_the_share(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.json", markdown=False)
+    table = results.table("decode", "Decode", "A note.", native.WHAT + native.SPEED)
+    for share in (0.25, 0.75):
+        row = {"shape": "15m", "type": "f32", "set": "avx2", "threads": 1}
+        table.add(**row, tok_s=1.0, limit_tok_s=1.0, share=share)
+    plot.plot(results, tmp_path / "results.png")
+    image = Image.open(tmp_path / "results.png").convert("RGB")
+    rows = [[image.getpixel((x, y)) for x in range(image.width)] for y in range(image.height)]
+    lengths = {row.count(plot.COLOURS["decode"]) for row in rows} - {0}
+    assert lengths == {plot.FULL_BAR // 4 + 1, plot.FULL_BAR * 3 // 4 + 1}
+
+
+def test_an_unknown_section_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench.py", "decod"])
+    with pytest.raises(SystemExit):
+        bench.parse()
+    assert re.search(r"decod is not a section: .*\bdecode\b", capsys.readouterr().err)
