@@ -68,12 +68,12 @@ double Lookup::expected(size_t drafted) const
 
 size_t Lookup::draft(std::span<const Token> history, std::span<Token> out) const
 {
-    if (m_passes < kFirstPasses || m_match == 0 || history.size() != m_length) {
+    if (m_match == 0 || history.size() != m_length || (m_passes < kFirstPasses && !m_always)) {
         return 0;
     }
-    size_t best = 0;
+    size_t best = m_always ? out.size() : 0;
     double gain = kMargin;
-    for (size_t count = 1; count <= std::min(out.size(), m_most); ++count) {
+    for (size_t count = 1; !m_always && count <= std::min(out.size(), m_most); ++count) {
         const double promised = expected(count) / price(count);
         if (promised > gain) {
             gain = promised;

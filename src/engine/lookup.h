@@ -32,7 +32,14 @@ public:
     /// A pass of one token and `drafted` more took `ticks`.
     void took(size_t drafted, uint64_t ticks);
     /// Forgets odds and times: another model, other kernels.
-    void reset() { *this = {}; }
+    void reset()
+    {
+        const bool always = m_always;
+        *this = {};
+        m_always = always;
+    }
+    /// Guesses whether it pays or not: for tests of what is said, which must not hang on how fast a machine is.
+    void guess_always(bool always) { m_always = always; }
 
 private:
     /// What a pass with so many guessed tokens brings, in tokens.
@@ -48,6 +55,7 @@ private:
     uint32_t m_passes = 0;
     size_t m_most = 1; ///< tokens that a pass may guess: more as they pay, one when they do not
 
+    bool m_always = false;
     size_t m_length = 0; ///< of the history that m_source and m_match belong to
     size_t m_source = 0; ///< where in it the guess stands
     size_t m_match = 0;  ///< tokens in front of it that match the history's end; 0: no guess

@@ -51,6 +51,8 @@ public:
     const LookupCount& lookups() const { return m_lookups; }
     /// Odds and times are learned anew. When kernels change.
     void reset_lookup() { m_lookup.reset(); }
+    /// As Lookup's.
+    void guess_always(bool always) { m_lookup.guess_always(always); }
     /// Runs `tokens`, at most batch_limit() of them, and writes vocab_size logits a token to `rows`. For /logits.
     Result<void> run_all_logits(std::span<const Token> tokens, float* rows);
 

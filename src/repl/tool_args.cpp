@@ -107,6 +107,7 @@ constexpr Flag kFlags[] = {
      }},
     {"--lookup", kGenerate, "N", "tokens a pass may guess and run ahead, 0 is off (default); changes no output",
      set_number<&ToolArgs::lookup>},
+    {"--lookup-always", kGenerate, "", "guess even where it does not pay", set_switch<&ToolArgs::lookup_always>},
     {"--seed", kGenerate, "S", "of the random stream (default: the clock)", set_number<&ToolArgs::seed>},
     {"--ids", kGenerate | kRender, "", "print token ids instead of text", set_switch<&ToolArgs::ids>},
     {"--ids", kLogits, "1,2,3", "the tokens to run", set_text<&ToolArgs::id_list>},

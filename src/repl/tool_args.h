@@ -25,6 +25,7 @@ struct ToolArgs {
     std::optional<uint64_t> seed;           ///< --seed
     SamplerSettings sampler;                ///< run.c's defaults, the extras off
     uint64_t lookup = 0;                    ///< --lookup
+    bool lookup_always = false;             ///< --lookup-always
     bool ids = false;                       ///< --ids of generate
     bool no_bos = false;                    ///< --no-bos
     bool parse_special = false;             ///< --parse-special

@@ -70,6 +70,18 @@ private:
     Text<kLineBytes> m_line;
 };
 
+/// For one command.
+class GuessAlways {
+public:
+    GuessAlways(Session& session, bool always) : m_session(session) { session.guess_always(always); }
+    ~GuessAlways() { m_session.guess_always(false); }
+    GuessAlways(const GuessAlways&) = delete;
+    GuessAlways& operator=(const GuessAlways&) = delete;
+
+private:
+    Session& m_session;
+};
+
 uint64_t clock_seed(Platform& platform)
 {
     auto clock = platform.wall_clock();
@@ -128,6 +140,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
 
     // A step feeds one token. Those of the prompt go as one batch; only the last one's logits are looked at.
     const size_t fed = std::min(prompt.size(), steps);
+    const GuessAlways always(session, args.lookup_always);
     const Session::LookupCount before = session.lookups();
     const uint64_t started = platform.ticks();
     TRY(session.prefill(prompt.first(fed), {tool.context, tool.interrupted}));

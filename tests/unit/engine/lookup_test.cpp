@@ -64,6 +64,21 @@ TEST(Lookup, GuessesWhatFollowedBefore)
     EXPECT_EQ(reader.guess(0), Tokens());
 }
 
+TEST(Lookup, AlwaysMeansAlways)
+{
+    Reader reader;
+    reader.lookup.guess_always(true);
+    reader.history = {1, 2, 3, 1, 2};
+    reader.lookup.follow(reader.history);
+    EXPECT_EQ(reader.guess(4), (Tokens{3, 1, 2, 3}));
+    reader.price(1, 100 * kTicks);
+    reader.lookup.reset();
+    reader.lookup.follow(reader.history);
+    EXPECT_EQ(reader.guess(4), (Tokens{3, 1, 2, 3}));
+    reader.lookup.guess_always(false);
+    EXPECT_EQ(reader.guess(4), Tokens());
+}
+
 TEST(Lookup, TakesTheLongestMatchAndTheLatestOfThose)
 {
     Reader reader;

@@ -63,6 +63,7 @@ TEST(ToolArgs, Generate)
                        "-t",
                        "4",
                        "--loop-escape",
+                       "--lookup-always",
                        "--lookup",
                        "5",
                        "--repeat-window",
@@ -90,6 +91,7 @@ TEST(ToolArgs, Generate)
     EXPECT_EQ(args.sampler.no_repeat_ngram, 3u);
     EXPECT_TRUE(args.sampler.loop_escape);
     EXPECT_EQ(args.lookup, 5u);
+    EXPECT_TRUE(args.lookup_always);
     EXPECT_EQ(args.seed, 42u);
     EXPECT_TRUE(args.ids);
     EXPECT_EQ(args.threads, 4u);
