@@ -66,7 +66,9 @@ def boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             script.append(generate_line(other, kernels))
     options = ["--max-file-size", f"{MAX_PART_KIB}K"] if name == SPLIT else []
     image = tmp_path_factory.mktemp(name) / "golden.img"
-    build_image(image, [expected.model], autorun=[*script, "/models", "/shutdown"], options=options)
+    # References are in float32, and so is what their tolerances and near ties allow for.
+    config = {"kv": "f32"}
+    build_image(image, [expected.model], config, autorun=[*script, "/models", "/shutdown"], options=options)
     screen = run_script(image, BOOT_LIMIT_S)
     yield GoldenBoot(name, expected, image, screen.lines, commands_of(screen))
     remove_image(image)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each architecture with packed weights: the tiny models, their matrices packed anew, against the same numbers kept as
-float32. Types from Q8_0 on round their inputs to int8, as llama.cpp does. What an architecture reads of a tensor (rows of
-embeddings, thirds of a fused matrix) must find its blocks.
+float32. Types from Q8_0 on round their inputs to int8, as llama.cpp does. What an architecture reads of a tensor (rows
+of embeddings, thirds of a fused matrix) must find its blocks.
 """
 
 from __future__ import annotations
