@@ -14,7 +14,7 @@ struct KvTypeRow {
     djiblas::BlockShape block;
     djiblas::Attention KernelSet::*attention;
     djiblas::Dequantize KernelSet::*unpack; ///< null: as it is
-    djiblas::PackValues KernelSet::*pack;         ///< likewise
+    djiblas::PackValues KernelSet::*pack;   ///< likewise
 };
 
 /// In the order of KvType.

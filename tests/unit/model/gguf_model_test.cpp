@@ -351,7 +351,8 @@ TEST(Ops, PackedProductsAreThoseOfTheFloats)
                                 sum = c == 0 ? product : sum + product;
                                 size += std::fabs(product);
                             }
-                            ASSERT_NEAR(y[b * kStride + r], sum, 1e-5 * size) << type.name << ' ' << set->name << ' ' << cols;
+                            ASSERT_NEAR(y[b * kStride + r], sum, 1e-5 * size)
+                                << type.name << ' ' << set->name << ' ' << cols;
                         }
                     }
                 }

@@ -19,11 +19,11 @@ TEST(Commands, NamesAreUniqueAndHaveHelp)
         EXPECT_NE(command.run, nullptr);
     });
     for (const char* name :
-         {"help",     "version", "model",      "models", "load",   "cpu",      "kernels",   "zones",
-          "budget",   "attn",    "ctx",        "stats",  "temp",   "min_p",    "top_p",     "top_k",
-          "norepeat", "repeat",  "max_tokens", "seed",   "stop",   "system",   "clear",     "undo",
-          "regen",    "read",    "save",       "resume", "log",    "save_log", "save_dump", "test_failsafe",
-          "lookup",   "bench",   "verify",   "template",   "reset",  "reboot", "shutdown", "exit"}) {
+         {"help",     "version", "model",      "models",   "load",  "cpu",      "kernels",   "zones",
+          "budget",   "attn",    "ctx",        "stats",    "temp",  "min_p",    "top_p",     "top_k",
+          "norepeat", "repeat",  "max_tokens", "seed",     "stop",  "system",   "clear",     "undo",
+          "regen",    "read",    "save",       "resume",   "log",   "save_log", "save_dump", "test_failsafe",
+          "lookup",   "bench",   "verify",     "template", "reset", "reboot",   "shutdown",  "exit"}) {
         EXPECT_TRUE(names.contains(name)) << name;
     }
 }
