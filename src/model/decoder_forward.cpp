@@ -11,8 +11,9 @@ namespace llmk {
 
 namespace {
 
-/// Multiply-adds that a tanh costs about as much as.
+/// Multiply-adds that these cost about as much as: a tanh or exp, and a value that is read, changed and written.
 constexpr uint64_t kTanhCost = 16;
+constexpr uint64_t kTouchCost = 4;
 
 const RopeFrequencies& global_rope(const Decoder& decoder, const ModelDesc& desc, const KvCache& cache)
 {
@@ -48,17 +49,20 @@ public:
 
     void embed(std::span<const Token> tokens)
     {
-        for (size_t b = 0; b < m_batch; ++b) {
-            Ops::read_row(m_work.x + b * m_dim, m_decoder.token_embd, tokens[b]);
-            if (m_decoder.position_embd.data != nullptr) {
-                Ops::read_row(m_work.normed, m_decoder.position_embd, m_position + b);
-                m_kernels.add(m_work.x + b * m_dim, m_work.normed, m_dim);
-            }
-        }
         const float scale = m_decoder.settings.embedding_scale;
-        for (size_t i = 0; scale != 1.0f && i < m_batch * m_dim; ++i) {
-            m_work.x[i] *= scale;
-        }
+        m_ops.by_rows(m_batch, m_dim * kTanhCost, [&](size_t first, size_t count) {
+            for (size_t b = first; b < first + count; ++b) {
+                float* const x = m_work.x + b * m_dim;
+                Ops::read_row(x, m_decoder.token_embd, tokens[b]);
+                if (m_decoder.position_embd.data != nullptr) {
+                    Ops::read_row(m_work.normed + b * m_dim, m_decoder.position_embd, m_position + b);
+                    m_kernels.add(x, m_work.normed + b * m_dim, m_dim);
+                }
+                for (size_t i = 0; scale != 1.0f && i < m_dim; ++i) {
+                    x[i] *= scale;
+                }
+            }
+        });
     }
 
     /// Sines and cosines of the batch's positions: first those of global layers, then those of local ones.
@@ -110,13 +114,15 @@ private:
     /// Rows of `n` values, one behind the other. `out` may be `x`.
     void norm(float* out, const float* x, const Norm& norm, size_t rows, size_t n) const
     {
-        for (size_t r = 0; r < rows; ++r) {
-            if (m_decoder.traits->norm == NormKind::rms) {
-                m_kernels.rmsnorm(out + r * n, x + r * n, norm.weight, n, m_decoder.norm_epsilon);
-            } else {
-                m_kernels.layernorm(out + r * n, x + r * n, norm.weight, norm.bias, n, m_decoder.norm_epsilon);
+        m_ops.by_rows(rows, n * kTouchCost, [&](size_t first, size_t count) {
+            for (size_t r = first; r < first + count; ++r) {
+                if (m_decoder.traits->norm == NormKind::rms) {
+                    m_kernels.rmsnorm(out + r * n, x + r * n, norm.weight, n, m_decoder.norm_epsilon);
+                } else {
+                    m_kernels.layernorm(out + r * n, x + r * n, norm.weight, norm.bias, n, m_decoder.norm_epsilon);
+                }
             }
-        }
+        });
     }
 
     Activation activate(const float* x, size_t cols) const
@@ -124,12 +130,31 @@ private:
         return m_ops.activate(m_work, x, m_batch, cols, m_desc.group_size);
     }
 
+    /// A matrix, and where its products go.
+    struct Target {
+        const Linear& linear;
+        float* y;
+        size_t y_stride;
+    };
+
+    /// Products of one input, as one job.
+    template <size_t kCount> void products(const Target (&targets)[kCount], const Activation& input) const
+    {
+        Product all[kCount];
+        for (size_t i = 0; i < kCount; ++i) {
+            all[i] = {targets[i].y, targets[i].y_stride, targets[i].linear.weight};
+        }
+        m_ops.matmul(all, input);
+        for (const Target& target : targets) {
+            for (size_t b = 0; target.linear.bias != nullptr && b < input.batch; ++b) {
+                m_kernels.add(target.y + b * target.y_stride, target.linear.bias, target.linear.weight.rows);
+            }
+        }
+    }
+
     void product(float* y, size_t y_stride, const Linear& linear, const Activation& input) const
     {
-        m_ops.matmul(y, y_stride, linear.weight, input);
-        for (size_t b = 0; linear.bias != nullptr && b < input.batch; ++b) {
-            m_kernels.add(y + b * y_stride, linear.bias, linear.weight.rows);
-        }
+        products({{linear, y, y_stride}}, input);
     }
 
     /// What a half of a block leaves in `normed` goes to the residual stream, normed itself where there is a norm.
@@ -138,7 +163,9 @@ private:
         if (post.weight != nullptr) {
             norm(m_work.normed, m_work.normed, post, m_batch, m_dim);
         }
-        m_kernels.add(m_work.x, m_work.normed, m_batch * m_dim);
+        m_ops.by_rows(m_batch, m_dim * kTouchCost, [&](size_t first, size_t count) {
+            m_kernels.add(m_work.x + first * m_dim, m_work.normed + first * m_dim, count * m_dim);
+        });
     }
 
     void attention(const DecoderLayer& layer, uint64_t index)
@@ -146,19 +173,23 @@ private:
         const size_t kv_dim = m_cache.heads * m_cache.head_dim;
         norm(m_work.normed, m_work.x, layer.attn_norm, m_batch, m_dim);
         const Activation input = activate(m_work.normed, m_dim);
-        product(m_work.query, m_query_dim, layer.attn_q, input);
-        product(m_work.key, kv_dim, layer.attn_k, input);
-        product(m_work.value, kv_dim, layer.attn_v, input);
+        products({{layer.attn_q, m_work.query, m_query_dim},
+                  {layer.attn_k, m_work.key, kv_dim},
+                  {layer.attn_v, m_work.value, kv_dim}},
+                 input);
         if (layer.attn_q_norm.weight != nullptr) {
             norm(m_work.query, m_work.query, layer.attn_q_norm, m_batch * m_desc.head_count, m_desc.head_dim);
         }
         if (layer.attn_k_norm.weight != nullptr) {
             norm(m_work.key, m_work.key, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
         }
-        if (m_pairs != 0) {
-            turn(index);
-        }
-        m_cache.store(m_ops.attention_kernels(), index, m_position, m_batch, m_work.key, m_work.value);
+        m_ops.by_rows(m_batch, (m_query_dim + 3 * kv_dim) * kTouchCost, [&](size_t first, size_t count) {
+            if (m_pairs != 0) {
+                turn(index, first, count);
+            }
+            m_cache.store(m_ops.attention_kernels(), index, m_position + first, count, m_work.key + first * kv_dim,
+                          m_work.value + first * kv_dim);
+        });
         const DecoderSettings& settings = m_decoder.settings;
         attend(m_ops, m_desc, m_cache, m_work, index, m_position, m_batch,
                {settings.is_local(index) ? settings.window : m_cache.context, settings.attention_divisor,
@@ -166,11 +197,12 @@ private:
         product(m_work.normed, m_dim, layer.attn_output, activate(m_work.attended, m_query_dim));
     }
 
-    void turn(uint64_t index)
+    /// Queries and keys of `count` tokens of the batch.
+    void turn(uint64_t index, size_t first, size_t count) const
     {
         const bool local = m_decoder.rope_local.inverse != nullptr && m_decoder.settings.is_local(index);
         const size_t table = local ? local_table() : 0;
-        for (size_t b = 0; b < m_batch; ++b) {
+        for (size_t b = first; b < first + count; ++b) {
             const float* cos = m_work.rope_cos + table + b * m_pairs;
             const float* sin = m_work.rope_sin + table + b * m_pairs;
             m_rope(m_work.query + b * m_query_dim, cos, sin, m_desc.head_count, m_desc.head_dim, 2 * m_pairs);
@@ -188,12 +220,14 @@ private:
         if (kind == FeedForward::gelu) {
             product(m_work.gate, hidden, layer.ffn_up, input);
             const auto gelu = m_decoder.settings.gelu_erf ? m_kernels.gelu_erf : m_kernels.gelu_tanh;
-            gelu(m_work.gate, m_batch * hidden);
+            m_ops.by_rows(m_batch, hidden * kTanhCost,
+                          [&](size_t first, size_t count) { gelu(m_work.gate + first * hidden, count * hidden); });
         } else {
-            product(m_work.gate, hidden, layer.ffn_gate, input);
-            product(m_work.up, hidden, layer.ffn_up, input);
+            products({{layer.ffn_gate, m_work.gate, hidden}, {layer.ffn_up, m_work.up, hidden}}, input);
             const auto gated = kind == FeedForward::geglu ? m_kernels.geglu : m_kernels.swiglu;
-            gated(m_work.gate, m_work.up, m_batch * hidden);
+            m_ops.by_rows(m_batch, hidden * kTanhCost, [&](size_t first, size_t count) {
+                gated(m_work.gate + first * hidden, m_work.up + first * hidden, count * hidden);
+            });
         }
         product(m_work.normed, m_dim, layer.ffn_down, activate(m_work.gate, hidden));
     }

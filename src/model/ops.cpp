@@ -11,8 +11,8 @@ namespace {
 
 /// Rows of one product that a processor takes at a time: a multiple of every kernel's block of rows.
 constexpr size_t kRowBlock = 16;
-/// Parts a processor gets on average, so that a fast one takes more of them.
-constexpr size_t kPartsPerProcessor = 4;
+/// Parts a processor gets on average, so that a fast one takes more of them, and none waits long for the last.
+constexpr size_t kPartsPerProcessor = 12;
 /// Below this a hand-over (some microseconds on a host) costs more than the second processor brings.
 constexpr uint64_t kSmallestPart = 16 * 1024;
 
@@ -267,6 +267,8 @@ Activation row_of(const Activation& input, size_t b, uint64_t group)
     return row;
 }
 
+size_t blocks_of(const Tensor& weight) { return (weight.rows + kRowBlock - 1) / kRowBlock; }
+
 const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[static_cast<size_t>(type)]; }
 
 } // namespace
@@ -277,11 +279,9 @@ Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, siz
     input.order = workspace.order;
     if (workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0) {
         const size_t blocks = cols / djiblas::kInputBlock;
-        const size_t parts = parts_for(batch * cols * kQuantizeCost, batch);
-        parallel(parts, [&](size_t part) {
-            const size_t first = batch * part / parts;
+        by_rows(batch, cols * kQuantizeCost, [&](size_t first, size_t count) {
             kernels().quantize_input(workspace.quantized + first * cols, workspace.input_scales + first * blocks,
-                                     x + first * cols, (batch * (part + 1) / parts - first) * cols);
+                                     x + first * cols, count * cols);
         });
         input.q8 = workspace.quantized;
         input.panel_scales = workspace.input_scales;
@@ -308,34 +308,50 @@ size_t Ops::parts_for(uint64_t multiply_adds, size_t most) const
     return std::clamp<size_t>(static_cast<size_t>(parts), 1, std::max<size_t>(most, 1));
 }
 
-void Ops::matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const
+void Ops::matmul(std::span<const Product> products, const Activation& input) const
 {
-    const auto rows = weight_kernel(weight.type).rows;
-    const size_t blocks = (weight.rows + kRowBlock - 1) / kRowBlock;
-    const size_t parts = parts_for(weight.rows * weight.cols * input.batch, blocks);
+    size_t blocks = 0;
+    uint64_t multiply_adds = 0;
+    for (const Product& product : products) {
+        blocks += blocks_of(product.weight);
+        multiply_adds += product.weight.rows * product.weight.cols * input.batch;
+    }
+    const size_t parts = parts_for(multiply_adds, blocks);
     parallel(parts, [&](size_t part) {
-        const size_t first = blocks * part / parts * kRowBlock;
-        const size_t end = std::min<size_t>(blocks * (part + 1) / parts * kRowBlock, weight.rows);
-        if (end <= first) {
-            return;
-        }
-        if (input.order == SumOrder::fastest || input.batch == 1 || sums_as_single(kernels(), weight.type)) {
-            rows(kernels(), y, y_stride, weight, input, first, end - first);
-            return;
-        }
-        size_t row = first;
-        if (const size_t in_panels = end > first ? panel_rows(weight, first, end - first) : 0; in_panels != 0) {
-            rows_panels(kernels(), y, y_stride, weight, input, first, in_panels); // the same bits in any batch
-            row += in_panels;
-        }
-        // A block of rows comes from memory once, and from the cache for all inputs but the first.
-        for (; row < end; row += kRowBlock) {
-            for (size_t b = 0; b < input.batch; ++b) {
-                rows(kernels(), y + b * y_stride, y_stride, weight, row_of(input, b, weight.group), row,
-                     std::min(kRowBlock, end - row));
+        size_t first = blocks * part / parts;
+        size_t end = blocks * (part + 1) / parts;
+        for (const Product& product : products) {
+            const size_t own = blocks_of(product.weight);
+            if (first < std::min(end, own)) {
+                rows_of_product(product, input, first * kRowBlock,
+                                std::min<size_t>(std::min(end, own) * kRowBlock, product.weight.rows));
             }
+            first -= std::min(first, own);
+            end -= std::min(end, own);
         }
     });
+}
+
+void Ops::rows_of_product(const Product& product, const Activation& input, size_t first, size_t end) const
+{
+    const Tensor& weight = product.weight;
+    const auto rows = weight_kernel(weight.type).rows;
+    if (input.order == SumOrder::fastest || input.batch == 1 || sums_as_single(kernels(), weight.type)) {
+        rows(kernels(), product.y, product.y_stride, weight, input, first, end - first);
+        return;
+    }
+    if (const size_t in_panels = panel_rows(weight, first, end - first); in_panels != 0) {
+        // The same bits in any batch.
+        rows_panels(kernels(), product.y, product.y_stride, weight, input, first, in_panels);
+        first += in_panels;
+    }
+    // A block of rows comes from memory once, and from the cache for all inputs but the first.
+    for (; first < end; first += kRowBlock) {
+        for (size_t b = 0; b < input.batch; ++b) {
+            rows(kernels(), product.y + b * product.y_stride, product.y_stride, weight, row_of(input, b, weight.group),
+                 first, std::min(kRowBlock, end - first));
+        }
+    }
 }
 
 void Ops::read_row(float* out, const Tensor& tensor, uint64_t row)

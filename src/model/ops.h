@@ -19,6 +19,13 @@ struct Activation {
     SumOrder order = SumOrder::fastest;
 };
 
+/// y[b*y_stride + r] = weight row r . input row b.
+struct Product {
+    float* y;
+    size_t y_stride;
+    Tensor weight;
+};
+
 class Ops {
 public:
     Ops(Platform& platform, const KernelChoice& kernels) : m_platform(platform), m_kernels(kernels) {}
@@ -30,9 +37,14 @@ public:
     /// where the workspace has room for those.
     Activation activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const;
 
-    /// y[b*y_stride + r] = weight row r . input row b. GEMV for one row of input, GEMM for more; or, where the
-    /// input says so, a GEMV for each row, a block of weights at a time.
-    void matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const;
+    /// Products of the same input, as one job. GEMV for one row of input, GEMM for more; or, where the input says so,
+    /// what a GEMV gives for each row, a block of weights at a time.
+    void matmul(std::span<const Product> products, const Activation& input) const;
+    void matmul(float* y, size_t y_stride, const Tensor& weight, const Activation& input) const
+    {
+        const Product one[] = {{y, y_stride, weight}};
+        matmul(one, input);
+    }
 
     /// Row `row` of a (rows, cols) tensor as float32. By the scalar set, whose bits are those of all.
     static void read_row(float* out, const Tensor& tensor, uint64_t row);
@@ -51,7 +63,19 @@ public:
     /// Into how many parts a job of so many multiply-adds is cut: 1 when handing it out costs more than it saves.
     size_t parts_for(uint64_t multiply_adds, size_t most) const;
 
+    /// Runs function(first, count) on all of `rows` rows, each about as expensive as so many multiply-adds.
+    template <class Function> void by_rows(size_t rows, uint64_t multiply_adds, const Function& function) const
+    {
+        const size_t parts = parts_for(rows * multiply_adds, rows);
+        parallel(parts, [&](size_t part) {
+            const size_t first = rows * part / parts;
+            function(first, rows * (part + 1) / parts - first);
+        });
+    }
+
 private:
+    void rows_of_product(const Product& product, const Activation& input, size_t first, size_t end) const;
+
     Platform& m_platform;
     const KernelChoice& m_kernels;
 };
