@@ -89,7 +89,7 @@ template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<
     Floats scale(size_t, size_t) const { return d; }
 };
 
-struct Q8_0 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
+struct Q80 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
     void codes(size_t, Words* out) const
     {
         for (size_t j = 0; j < kQuads; j++) {
@@ -98,7 +98,7 @@ struct Q8_0 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
     }
 };
 
-struct Q4_0 : Simple<PanelType::q4_0, 15, 8> {
+struct Q40 : Simple<PanelType::q4_0, 15, 8> {
     void codes(size_t, Words* out) const { nibbles(0, out); }
 };
 
@@ -123,7 +123,7 @@ template <class Base> void add_fifth_of_columns(const Base& lines, Words* out)
     }
 }
 
-struct Q5_0 : Simple<PanelType::q5_0, 31, 16> {
+struct Q50 : Simple<PanelType::q5_0, 31, 16> {
     void codes(size_t, Words* out) const
     {
         nibbles(1, out);
@@ -149,11 +149,11 @@ template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
     Floats bias(size_t, size_t) const { return m; }
 };
 
-struct Q4_1 : WithMinimum<PanelType::q4_1, 15> {
+struct Q41 : WithMinimum<PanelType::q4_1, 15> {
     void codes(size_t, Words* out) const { nibbles(0, out); }
 };
 
-struct Q5_1 : WithMinimum<PanelType::q5_1, 31> {
+struct Q51 : WithMinimum<PanelType::q5_1, 31> {
     void codes(size_t, Words* out) const
     {
         nibbles(1, out);
@@ -445,7 +445,7 @@ template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, co
 }
 
 // In the order of PanelType.
-constexpr PanelKernels kPanelProducts = {{product<Q8_0>, product<Q4_0>, product<Q4_1>, product<Q5_0>, product<Q5_1>,
+constexpr PanelKernels kPanelProducts = {{product<Q80>, product<Q40>, product<Q41>, product<Q50>, product<Q51>,
                                           product<Q2K>, product<Q3K>, product<Q4K>, product<Q5K>, product<Q6K>,
                                           product<Iq4Nl>, product<Iq4Xs>}};
 
