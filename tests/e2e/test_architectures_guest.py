@@ -43,7 +43,8 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchBoot]:
     image = build_image(
         tmp_path_factory.mktemp("architectures") / "architectures.img",
         [arch_reference(name).model for name in ARCH_MODELS],
-        config={"default": f"{ARCH_MODELS[0]}.gguf", "timeout": 0},
+        # The references kept keys and values in float32.
+        config={"default": f"{ARCH_MODELS[0]}.gguf", "timeout": 0, "kv": "f32"},
         autorun=[*(line for name in ARCH_MODELS for line in script_of(name)), "/shutdown"],
     )
     screen = run_script(image, BOOT_LIMIT_S)
