@@ -65,7 +65,7 @@ def value(reader: gguf.GGUFReader, key: str) -> Any:
 
 def logits(llmk: Tool, model: Path, ids: list[int], folder: Path) -> npt.NDArray[np.float32]:
     output = folder / "logits.f32"
-    result = llmk("logits", "-m", model, "--ids", ",".join(map(str, ids)), "-o", output)
+    result = llmk("logits", "-m", model, "--ids", ",".join(map(str, ids)), "-o", output, "--kv", "f32")
     assert result.returncode == 0, result.stderr.decode()
     return np.fromfile(output, "<f4").reshape(len(ids), -1)
 
