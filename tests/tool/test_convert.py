@@ -35,7 +35,7 @@ from support import ROOT, Tool, tiny_reference, torch_python
 
 # The reference logits are float64's; what float32 and packed weights may differ by, of the largest logit. What four
 # bits leave of these small models is shown by the weights themselves.
-TOLERANCE = {"f32": 1e-4, "f16": 5e-3, "q8_0": 4e-2, "q4_0": 1.0}
+TOLERANCE = {"f32": 1e-4, "f16": 5e-3, "q8_0": 6e-2, "q4_0": 1.0}
 # What a weight may differ by, of the largest in its block of 32 (f16: of itself).
 WEIGHT_TOLERANCE = {"f32": 0.0, "f16": 2.0**-11, "q8_0": 0.51 / 127 + 2.0**-11, "q4_0": 1 / 8 + 2.0**-11}
 TYPES = tuple(TOLERANCE)
