@@ -292,7 +292,10 @@ def test_an_interrupted_download_goes_on(hub: Hub, tmp_path: Path) -> None:
         "--output",
         str(tmp_path),
     ]
+    # A run in the background may have been started with the signal ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=hub.environment) as child:
+        signal.signal(signal.SIGINT, before)
         assert hub.sent.wait(TIMEOUT_S)
         # The piece must have arrived, not only have been sent.
         deadline = threading.Event()
