@@ -47,8 +47,8 @@ CORE := \
   src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weight_checks.cpp src/model/weights.cpp \
-  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
-  src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/calibration.cpp src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp \
+  src/engine/lookup.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
 APP := \

@@ -36,7 +36,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 # What the boot shows, in its order: the stage that ends there, and how to know it.
 STAGES = (
     ("firmware", re.compile(r"LLM Bare-Metal")),
-    ("processors, calibration", re.compile(r"\[ATTN\]")),
+    ("processors", re.compile(r"\[ATTN\]")),
     ("look at the model", re.compile(r"\[#*\.*\] ")),
     ("loading, vocabulary", re.compile(r"/help lists commands")),
     ("prompt", re.compile(r"> " + PROMPT)),

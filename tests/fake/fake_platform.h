@@ -87,6 +87,8 @@ public:
     // --- time ------------------------------------------------------------------------------------------------------
     uint64_t now = 0;          ///< nanoseconds
     uint64_t tick_step = 1000; ///< what each look at the clock adds
+    /// What each look at the clock adds, where that is not always the same.
+    std::function<uint64_t()> on_ticks;
     uint64_t idle_calls = 0;
     bool has_wall_clock = true;
     WallClock wall = {2024, 2, 29, 12, 0, 0};
@@ -127,12 +129,16 @@ public:
     void pages_free(void* pages, uint64_t bytes) override;
     size_t memory_extents(std::span<uint64_t> sizes_bytes) override;
 
-    uint64_t ticks() override { return now += tick_step; }
+    uint64_t ticks() override { return now += on_ticks ? on_ticks() : tick_step; }
     uint64_t ticks_per_second() override { return 1'000'000'000; }
     Result<WallClock> wall_clock() override;
 
-    void use_processors(size_t most) override { processors = most == 0 ? processors : std::min(most, processors); }
-    size_t processor_count() override { return processors; }
+    size_t processor_limit = 0; ///< use_processors
+    void use_processors(size_t most) override { processor_limit = most; }
+    size_t processor_count() override
+    {
+        return processor_limit == 0 ? processors : std::min(processor_limit, processors);
+    }
     std::string note_of_processors = "of the fake";
     std::vector<ProcessorState> states_of_processors;
     std::string_view processors_note() override { return note_of_processors; }
