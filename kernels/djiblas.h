@@ -123,8 +123,7 @@ struct KernelSet {
                      size_t cols, size_t batch) = nullptr;
 
     /// The same, but row b of y gets the bits that gemv_f32 gives for row b of x: for small batches that must not
-    /// differ from their rows one by one. Goes with gemv_f32: a set that has one of its own
-    /// and none of this leaves it null, and callers take the rows one by one.
+    /// differ from their rows one by one. Goes with gemv_f32: a set has both of its own or neither.
     void (*gemm_f32_exact)(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                            size_t cols, size_t batch) = nullptr;
 
