@@ -19,6 +19,7 @@ struct Isa {
     using Input = const int8_t*;
     static constexpr size_t kTokens = 4;
     static constexpr int kSignedBias = 0;
+    static constexpr bool kScaledPairs = true;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
     static Floats halves(const uint8_t* p)
@@ -34,11 +35,32 @@ struct Isa {
     }
     static Input input(const int8_t* q) { return q; }
 
+    static Words twice(Words w, size_t i)
+    {
+        const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
+        const Words places = (first + static_cast<uint32_t>(i)) * 0x00010001u | 0x80008000u;
+        return reinterpret_cast<Words>(
+            _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places)));
+    }
+    static Words signed_twice(Words w, size_t i)
+    {
+        const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
+        const Words places = (first + static_cast<uint32_t>(i)) * 0x01000100u | 0x00800080u;
+        const __m256i upper = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places));
+        return reinterpret_cast<Words>(_mm256_srai_epi16(upper, 8));
+    }
+
     template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
     {
-        const __m256i ones = _mm256_set1_epi16(1);
+        return scaled_dot<kMax, 0, kFirst, kQuads>(codes, q, Words{} + 0x00010001u);
+    }
+    template <int kMax, int kOffset, size_t kFirst, size_t kQuads>
+    static Ints scaled_dot(const Words* codes, Input q, Words scale)
+    {
         // Sums of pairs that fit in 16 bits before they are widened; signed codes reach 128 * 127 * 2 at once.
-        constexpr size_t kSafe = kMax < 0 ? 1 : 32767 / (kMax * 127 * 2);
+        constexpr int kLargest = kMax - kOffset > kOffset ? kMax - kOffset : kOffset;
+        constexpr size_t kSafe = kMax < 0 ? 1 : 32767 / (kLargest * 127 * 2);
+        static_assert(kOffset == 0 || kSafe >= kQuads);
         __m256i sum = _mm256_setzero_si256();
         __m256i pairs = _mm256_setzero_si256();
 #pragma GCC unroll 8
@@ -51,11 +73,24 @@ struct Isa {
                                               : _mm256_maddubs_epi16(w, x);
             pairs = i % kSafe == 0 ? products : _mm256_add_epi16(pairs, products);
             if (i % kSafe == kSafe - 1 || i + 1 == kQuads) {
-                const __m256i wide = _mm256_madd_epi16(pairs, ones);
+                if constexpr (kOffset != 0) {
+                    pairs = _mm256_sub_epi16(pairs, offset_pairs<kOffset, kFirst, kQuads>(q));
+                }
+                const __m256i wide = _mm256_madd_epi16(pairs, reinterpret_cast<__m256i>(scale));
                 sum = i < kSafe ? wide : _mm256_add_epi32(sum, wide);
             }
         }
         return reinterpret_cast<Ints>(sum);
+    }
+    /// kOffset times the input, summed as the products of pairs are, of 16 columns.
+    template <int kOffset, size_t kFirst, size_t kQuads> static __m256i offset_pairs(Input q)
+    {
+        static_assert(kQuads == 4);
+        const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 4 * kFirst));
+        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(kOffset), x);
+        pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(2, 3, 0, 1)));
+        pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(1, 0, 3, 2)));
+        return _mm256_broadcastsi128_si256(pairs);
     }
 };
 

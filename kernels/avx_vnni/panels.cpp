@@ -19,6 +19,7 @@ struct Isa {
     using Input = const int8_t*;
     static constexpr size_t kTokens = 4;
     static constexpr int kSignedBias = 128;
+    static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
     static Floats halves(const uint8_t* p)

@@ -22,6 +22,7 @@ struct Isa {
     };
     static constexpr size_t kTokens = 2;
     static constexpr int kSignedBias = 0;
+    static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return a * b + c; }
     static Floats halves(const uint8_t* p)

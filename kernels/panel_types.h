@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+//
+// What a panel of each packed type holds (kernels/panels.h), unpacked by the few vector operations that an instruction
+// set brings. A set's panels.cpp defines LLMK_KERNEL_SET, the name of its namespace, and `Isa` in an anonymous
+// namespace there, and then includes kernels/panel_products.h, which is in that anonymous namespace too, as is this
+// file: the linker never sees two copies of one name.
+//
+// `Isa` has: Words, Ints, Floats: vectors of kVectorRows 32-bit lanes; kTokens: rows of input that a tile takes at
+// once; kSignedBias: what signed_codes adds to a signed code (0, or 128 where codes must be unsigned); and
+//   Floats fma(a, b, c): a * b + c, fused or not
+//   Floats halves(p): kVectorRows binary16 numbers at p
+//   Words signed_codes(w): signed codes as dot() wants them
+//   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
+//   Input input(q): 32 quantized values, made ready for several products
+//   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
+//     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they
+//     come from signed_codes.
+//
+// Where products come as 16-bit sums of two, multiplying those by a scale that is a small integer is no more work than
+// widening them. A set where they do has kScaledPairs = true, and
+//   Words twice(w, i): byte i of each lane, 0 to 127, as a 16-bit number, twice; signed_twice(w, i): a signed byte
+//   Ints scaled_dot<kMax, kOffset, kFirst, kQuads>(codes, input, scale): dot() of codes less kOffset, times the scale
+//     that comes from twice() or signed_twice()
+#pragma once
+
+#include "kernels/djiblas.h"
+
+#include <type_traits>
+
+namespace llmk::djiblas::LLMK_KERNEL_SET {
+
+namespace {
+
+constexpr int kSigned = -1;
+
+using Words = Isa::Words;
+using Ints = Isa::Ints;
+using Floats = Isa::Floats;
+constexpr size_t kVectorRows = sizeof(Words) / sizeof(uint32_t);
+constexpr size_t kParts = kPanelRows / kVectorRows; // vectors to a line
+/// Words of 32 columns.
+constexpr size_t kQuads = kInputBlock / 4;
+
+inline Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
+inline Floats to_floats(Words v) { return to_floats(reinterpret_cast<Ints>(v)); }
+/// Less zeros, not plus them: that is nothing to do, and -0 + 0 would be something.
+inline Floats splat(float v) { return v - Floats{}; }
+
+/// Bytes less 32.
+inline Words less_32(Words w)
+{
+    using Bytes [[gnu::vector_size(sizeof(Words))]] = uint8_t;
+    return reinterpret_cast<Words>(reinterpret_cast<Bytes>(w) - 32);
+}
+
+/// One part (kVectorRows rows) of sixteen blocks that lie together.
+template <PanelType kType> struct Lines {
+    static constexpr bool kScaledPairs = false;
+    static constexpr const PanelFields& kFields = panel_fields(kType);
+    static constexpr size_t kBlocks = kFields.values / kInputBlock;
+    static constexpr size_t kUnitBytes = kPanelRows * kFields.bytes;
+
+    const uint8_t* halves;
+    const uint8_t* words;
+
+    void find(const uint8_t* unit, size_t part)
+    {
+        halves = unit + part * kVectorRows * sizeof(uint16_t);
+        words = unit + kFields.halves * kPanelRows * sizeof(uint16_t) + part * sizeof(Words);
+    }
+    Floats half(size_t index) const { return Isa::halves(halves + index * kPanelRows * sizeof(uint16_t)); }
+    Words word(size_t index) const
+    {
+        Words value;
+        __builtin_memcpy(&value, words + index * kPanelRows * sizeof(uint32_t), sizeof value);
+        return value;
+    }
+    /// Eight words of four-bit codes: the low halves of four lines, then the high ones.
+    void nibbles(size_t first, Words* codes) const
+    {
+        for (size_t j = 0; j < 4; j++) {
+            const Words both = word(first + j);
+            codes[j] = both & 0x0f0f0f0fu;
+            codes[j + 4] = (both >> 4) & 0x0f0f0f0fu;
+        }
+    }
+};
+
+// Each type: kMax, the largest code; kGroups, the scales to 32 columns (1 or 2); what a value is: scale * (code -
+// kOffset), or scale * code + bias where kBias; load(unit, part); scale(b, g) and bias(b, g) of group g of block b;
+// codes(b, out).
+
+template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<kType> {
+    static constexpr int kMax = kMaxCode;
+    static constexpr int kOffset = kCodeOffset;
+    static constexpr size_t kGroups = 1;
+    static constexpr bool kBias = false;
+    Floats d;
+
+    void load(const uint8_t* unit, size_t part)
+    {
+        this->find(unit, part);
+        d = this->half(0);
+    }
+    Floats scale(size_t, size_t) const { return d; }
+};
+
+struct Q80 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
+    void codes(size_t, Words* out) const
+    {
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = Isa::signed_codes(word(j));
+        }
+    }
+};
+
+struct Q40 : Simple<PanelType::q4_0, 15, 8> {
+    void codes(size_t, Words* out) const { nibbles(0, out); }
+};
+
+struct Iq4Nl : Simple<PanelType::iq4_nl, kSigned, Isa::kSignedBias> {
+    void codes(size_t, Words* out) const
+    {
+        nibbles(0, out);
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = Isa::signed_codes(Isa::lookup(out[j]));
+        }
+    }
+};
+
+/// The fifth bits of 32 columns: bit i of a row's word belongs to column i.
+template <class Base> void add_fifth_of_columns(const Base& lines, Words* out)
+{
+    const Words fifth = lines.word(0);
+    for (size_t j = 0; j < kQuads; j++) {
+        // Four neighbouring bits to bit 4 of four bytes.
+        const Words four = (fifth >> static_cast<int>(4 * j)) & 0xfu;
+        out[j] |= (((four * 0x00204081u) & 0x01010101u) << 4);
+    }
+}
+
+struct Q50 : Simple<PanelType::q5_0, 31, 16> {
+    void codes(size_t, Words* out) const
+    {
+        nibbles(1, out);
+        add_fifth_of_columns(*this, out);
+    }
+};
+
+template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
+    static constexpr int kMax = kMaxCode;
+    static constexpr size_t kGroups = 1;
+    static constexpr int kOffset = 0;
+    static constexpr bool kBias = true;
+    Floats d;
+    Floats m;
+
+    void load(const uint8_t* unit, size_t part)
+    {
+        this->find(unit, part);
+        d = this->half(0);
+        m = this->half(1);
+    }
+    Floats scale(size_t, size_t) const { return d; }
+    Floats bias(size_t, size_t) const { return m; }
+};
+
+struct Q41 : WithMinimum<PanelType::q4_1, 15> {
+    void codes(size_t, Words* out) const { nibbles(0, out); }
+};
+
+struct Q51 : WithMinimum<PanelType::q5_1, 31> {
+    void codes(size_t, Words* out) const
+    {
+        nibbles(1, out);
+        add_fifth_of_columns(*this, out);
+    }
+};
+
+/// Integer scales, and minima, of 256 columns, unpacked once. A value is d * scale * (code - kOffset) - dmin * minimum.
+template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
+    : Lines<kType> {
+    static constexpr int kMax = kMaxCode;
+    static constexpr size_t kGroups = kGroupsOfBlock;
+    static constexpr int kOffset = kCodeOffset;
+    static constexpr bool kBias = kMinima;
+    static constexpr bool kScaledPairs = Isa::kScaledPairs;
+    using Factor = std::conditional_t<kScaledPairs, Words, Floats>;
+
+    Floats d;
+    Floats minus_dmin;
+    Factor factors[8 * kGroups];
+    Floats biases[kBias ? 8 * kGroups : 1];
+
+    /// Unpacks the scales of groups first, first + kStep, ...: the bytes of a lane.
+    template <size_t kStep = 1, class Set = Isa> void set_scales(size_t first, Words bytes)
+    {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            if constexpr (kScaledPairs) {
+                factors[first + i * kStep] = Set::twice(bytes, i);
+            } else {
+                factors[first + i * kStep] = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu) * d;
+            }
+        }
+    }
+    /// The same of scales with a sign.
+    template <size_t kStep = 1, class Set = Isa> void set_signed_scales(size_t first, Words bytes)
+    {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            if constexpr (kScaledPairs) {
+                factors[first + i * kStep] = Set::signed_twice(bytes, i);
+            } else {
+                const Ints top = reinterpret_cast<Ints>(bytes << static_cast<int>(24 - 8 * i));
+                factors[first + i * kStep] = to_floats(top >> 24) * d;
+            }
+        }
+    }
+    void set_minima(size_t first, Words bytes)
+    {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            const Floats minimum = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu);
+            biases[first + i] = kScaledPairs ? minimum : minimum * minus_dmin;
+        }
+    }
+    Factor scale(size_t b, size_t g) const { return factors[kGroups * b + g]; }
+    Floats bias(size_t b, size_t g) const { return biases[kGroups * b + g]; }
+};
+
+/// The 6-bit scales and minima of Q4_K and Q5_K.
+template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 1, 0, true> {
+    void load(const uint8_t* unit, size_t part)
+    {
+        this->find(unit, part);
+        this->d = this->half(0);
+        this->minus_dmin = -this->half(1);
+        const Words low = this->word(0);
+        const Words low_min = this->word(1);
+        const Words high = this->word(2);
+        this->set_scales(0, low & 0x3f3f3f3fu);
+        this->set_scales(4, (high & 0x0f0f0f0fu) | ((low >> 2) & 0x30303030u));
+        this->set_minima(0, low_min & 0x3f3f3f3fu);
+        this->set_minima(4, ((high >> 4) & 0x0f0f0f0fu) | ((low_min >> 2) & 0x30303030u));
+    }
+};
+
+struct Q4K : SixBit<PanelType::q4_k, 15> {
+    void codes(size_t b, Words* out) const
+    {
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = (word(3 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
+        }
+    }
+};
+
+struct Q5K : SixBit<PanelType::q5_k, 31> {
+    void codes(size_t b, Words* out) const
+    {
+        for (size_t j = 0; j < kQuads; j++) {
+            const Words fifth = (word(3 + j) >> static_cast<int>(b)) & 0x01010101u;
+            out[j] = ((word(11 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu) | (fifth << 4);
+        }
+    }
+};
+
+struct Q6K : Super<PanelType::q6_k, 63, 2, 32, false> {
+    void load(const uint8_t* unit, size_t part)
+    {
+        find(unit, part);
+        d = half(0);
+        for (size_t i = 0; i < 4; i++) {
+            set_signed_scales(4 * i, word(48 + i));
+        }
+    }
+    void codes(size_t b, Words* out) const
+    {
+        const size_t half_of_unit = b / 4;
+        const size_t s = b % 4;
+        for (size_t j = 0; j < kQuads; j++) {
+            const Words low = word(16 * half_of_unit + 8 * (s % 2) + j) >> static_cast<int>(4 * (s / 2));
+            const Words upper = word(32 + 8 * half_of_unit + j) >> static_cast<int>(2 * s);
+            out[j] = (low & 0x0f0f0f0fu) | ((upper & 0x03030303u) << 4);
+        }
+    }
+};
+
+struct Q2K : Super<PanelType::q2_k, 3, 2, 0, true> {
+    void load(const uint8_t* unit, size_t part)
+    {
+        find(unit, part);
+        d = half(0);
+        minus_dmin = -half(1);
+        for (size_t i = 0; i < 4; i++) {
+            set_scales(4 * i, word(i) & 0x0f0f0f0fu);
+            set_minima(4 * i, (word(i) >> 4) & 0x0f0f0f0fu);
+        }
+    }
+    void codes(size_t b, Words* out) const
+    {
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = (word(4 + 8 * (b / 4) + j) >> static_cast<int>(2 * (b % 4))) & 0x03030303u;
+        }
+    }
+};
+
+struct Q3K : Super<PanelType::q3_k, 7, 2, 4, false> {
+    void load(const uint8_t* unit, size_t part)
+    {
+        find(unit, part);
+        d = half(0);
+        const Words upper = word(26);
+        for (size_t i = 0; i < 4; i++) {
+            const Words low = (word(24 + i % 2) >> static_cast<int>(4 * (i / 2))) & 0x0f0f0f0fu;
+            const Words high = (upper >> static_cast<int>(2 * i)) & 0x03030303u;
+            set_signed_scales(4 * i, less_32(low | (high << 4)));
+        }
+    }
+    void codes(size_t b, Words* out) const
+    {
+        for (size_t j = 0; j < kQuads; j++) {
+            const Words low = (word(8 + 8 * (b / 4) + j) >> static_cast<int>(2 * (b % 4))) & 0x03030303u;
+            const Words third = (word(j) >> static_cast<int>(b)) & 0x01010101u;
+            out[j] = low | (third << 2);
+        }
+    }
+};
+
+struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
+    void load(const uint8_t* unit, size_t part)
+    {
+        find(unit, part);
+        using HalfWords [[gnu::vector_size(sizeof(Words) / 2)]] = uint16_t;
+        d = half(0);
+        const Words lower = word(0);
+        HalfWords narrow;
+        __builtin_memcpy(&narrow, halves + kPanelRows * sizeof(uint16_t), sizeof narrow);
+        // Of each byte the lower half, and the upper two bits above it, belong to an even group and to the next.
+        Words upper = __builtin_convertvector(narrow, Words);
+        upper = (upper | (upper << 8)) & 0x00ff00ffu;
+        upper = (upper | (upper << 4)) & 0x0f0f0f0fu;
+        set_signed_scales<2>(0, less_32((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u)));
+        set_signed_scales<2>(1, less_32(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u)));
+    }
+    void codes(size_t b, Words* out) const
+    {
+        nibbles(1 + 4 * b, out);
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = Isa::signed_codes(Isa::lookup(out[j]));
+        }
+    }
+};
+
+} // namespace
+
+} // namespace llmk::djiblas::LLMK_KERNEL_SET
