@@ -192,6 +192,7 @@ public:
     void parallel_begin(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
     bool parallel_done() override { return true; }
     void parallel_end() override { ADD_FAILURE(); }
+    bool files_need_processors() override { return false; }
     void reset(ResetKind) override { ADD_FAILURE(); }
 
 private:
