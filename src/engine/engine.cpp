@@ -132,6 +132,7 @@ Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
 
 Result<WeightReport> Engine::verify()
 {
+    LateSums(*m_model).finish();
     const WeightReport report = verify_weights(m_platform, *m_model, m_zones[ZoneId::weights]);
     if (report.changed > 0) {
         const Trip trip = m_sentinel.weights_changed(report.first, report.address);

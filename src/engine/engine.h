@@ -34,6 +34,9 @@ public:
     Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context,
                       const LoadObserver& observer);
     void unload();
+    /// Does about a millisecond of what the load has put off, for when there is nothing else to do. False when nothing
+    /// is left.
+    bool work_off() { return m_model && LateSums(*m_model).step(); }
     /// Compares the checksums of WEIGHTS with those of the load. Status::tripped names what has changed; the dump is
     /// the caller's.
     Result<WeightReport> verify();

@@ -98,6 +98,7 @@ public:
     // --- processors, power -----------------------------------------------------------------------------------------
     size_t processors = 1;
     bool parallel_reversed = false;
+    bool emulated = false;           ///< files_need_processors
     size_t jobs_begun = 0;           ///< by parallel_begin
     size_t parts_done_by_others = 0; ///< of those, before parallel_end
     std::vector<ResetKind> resets;
@@ -153,6 +154,7 @@ public:
     void parallel_begin(ParallelFunction function, void* context, size_t parts) override;
     bool parallel_done() override;
     void parallel_end() override;
+    bool files_need_processors() override { return emulated; }
     void reset(ResetKind kind) override { resets.push_back(kind); }
 
 private:
