@@ -40,6 +40,7 @@ inline Floats splat(float v) { return Floats{} + v; }
 
 /// One part (kVectorRows rows) of sixteen blocks that lie together.
 template <PanelType kType> struct Lines {
+    static constexpr PanelType kPanelType = kType;
     static constexpr const PanelFields& kFields = panel_fields(kType);
     static constexpr size_t kBlocks = kFields.values / kInputBlock;
     static constexpr size_t kUnitBytes = kPanelRows * kFields.bytes;
@@ -314,12 +315,10 @@ struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias> {
     }
 };
 
-/// sum + value . input, of one group of columns.
-template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const Type& type, size_t b, const Words* codes,
-                                                             const Isa::Input& input, const InputScale& scales)
+/// sum + value . input, of one group of columns whose codes times inputs sum up to `exact`.
+template <class Type, size_t kGroup>
+inline Floats add_exact(Floats sum, const Type& type, size_t b, Ints exact, const InputScale& scales)
 {
-    constexpr size_t kGroupQuads = kQuads / Type::kGroups;
-    const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
     const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : kGroup];
     if constexpr (Type::kOffset != 0) {
         const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
@@ -330,6 +329,15 @@ template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const T
         sum = Isa::fma(type.bias(b, kGroup), splat(input_sum), sum);
     }
     return sum;
+}
+
+/// sum + value . input, of one group of columns.
+template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const Type& type, size_t b, const Words* codes,
+                                                             const Isa::Input& input, const InputScale& scales)
+{
+    constexpr size_t kGroupQuads = kQuads / Type::kGroups;
+    const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
+    return add_exact<Type, kGroup>(sum, type, b, exact, scales);
 }
 
 template <class Type> inline Floats add_block(Floats sum, const Type& type, size_t b, const Words* codes,
@@ -444,10 +452,16 @@ template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, co
     }
 }
 
-// In the order of PanelType.
-constexpr PanelKernels kPanelProducts = {{product<Q80>, product<Q40>, product<Q41>, product<Q50>, product<Q51>,
-                                          product<Q2K>, product<Q3K>, product<Q4K>, product<Q5K>, product<Q6K>,
-                                          product<Iq4Nl>, product<Iq4Xs>}};
+/// These loops, for a table of products.
+template <class Type> struct VectorLoops {
+    static constexpr PanelProduct kProduct = product<Type>;
+};
+
+/// Loops<Type>::kProduct of all types, in the order of PanelType.
+template <template <class> class Loops = VectorLoops> constexpr PanelKernels kPanelProducts = {
+    {Loops<Q80>::kProduct, Loops<Q40>::kProduct, Loops<Q41>::kProduct, Loops<Q50>::kProduct, Loops<Q51>::kProduct,
+     Loops<Q2K>::kProduct, Loops<Q3K>::kProduct, Loops<Q4K>::kProduct, Loops<Q5K>::kProduct, Loops<Q6K>::kProduct,
+     Loops<Iq4Nl>::kProduct, Loops<Iq4Xs>::kProduct}};
 
 } // namespace
 

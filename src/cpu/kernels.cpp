@@ -10,8 +10,8 @@ namespace llmk {
 
 namespace {
 
-constexpr const KernelSet* kSets[] = {&djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
-                                      &djiblas::kAvx2,       &djiblas::kSse2,   &djiblas::kScalar};
+constexpr const KernelSet* kSets[] = {&djiblas::kAmxInt8, &djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
+                                      &djiblas::kAvx2,    &djiblas::kSse2,       &djiblas::kScalar};
 static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
 
 struct FeatureName {
@@ -26,6 +26,7 @@ constexpr FeatureName kFeatureNames[] = {
     {djiblas::kFeatureAvx512, "AVX-512 (F, BW, DQ, VL)"},
     {djiblas::kFeatureAvx512Vnni, "AVX512-VNNI"},
     {djiblas::kFeatureAvxVnni, "AVX-VNNI"},
+    {djiblas::kFeatureAmxInt8, "AMX-INT8"},
 };
 
 bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }
@@ -89,30 +90,32 @@ constexpr size_t kPositions = 128;
 constexpr size_t kHeadDim = 64;
 constexpr size_t kHeads = 4; // that share a head of keys and values
 constexpr size_t kBatch = 4;
+constexpr size_t kPromptBatch = 16; // a set may do such with other instructions than smaller ones
+constexpr size_t kPromptPanels = 2;
 constexpr size_t kGroup = 32;
 constexpr int kTimedRuns = 3;
 
 /// The workload, carved from the caller's scratch. Every block is a multiple of 64 bytes.
 struct Workload {
     float* weights;                   // (kCalibrationRows, kCalibrationCols)
-    float* x;                         // (kBatch, kCalibrationCols)
-    float* y;                         // (kBatch, kCalibrationRows)
+    float* x;                         // (kPromptBatch, kCalibrationCols)
+    float* y;                         // (kPromptBatch, kCalibrationRows)
     float* scales;                    // (kCalibrationRows, kCalibrationCols / kGroup)
     uint8_t* keys;                    // (kPositions, kHeadDim), binary16
     uint8_t* values;                  // (kPositions, kHeadDim), binary16
     float* query;                     // (kHeads, kHeadDim)
     float* out;                       // (kHeads, kHeadDim)
-    int8_t* codes;                    // (kBatch, kCalibrationCols)
-    djiblas::InputScale* code_scales; // (kBatch, kCalibrationCols / kInputBlock)
+    int8_t* codes;                    // (kPromptBatch, kCalibrationCols)
+    djiblas::InputScale* code_scales; // (kPromptBatch, kCalibrationCols / kInputBlock)
 };
 
-constexpr size_t kCodeFloats = kBatch * kCalibrationCols / sizeof(float);
-constexpr size_t kCodeScaleFloats =
-    kBatch * kCalibrationCols / djiblas::kInputBlock * (sizeof(djiblas::InputScale) / sizeof(float));
+constexpr size_t kInputs = kPromptBatch * kCalibrationCols;
+constexpr size_t kOutputs = kPromptBatch * kCalibrationRows;
+constexpr size_t kCodeFloats = kInputs / sizeof(float);
+constexpr size_t kCodeScaleFloats = kInputs / djiblas::kInputBlock * (sizeof(djiblas::InputScale) / sizeof(float));
 constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
-constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
-                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim +
-                                   2 * kHeads * kHeadDim + kCodeFloats + kCodeScaleFloats;
+constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kInputs + kOutputs + kScales +
+                                   2 * kPositions * kHeadDim + 2 * kHeads * kHeadDim + kCodeFloats + kCodeScaleFloats;
 static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
 
 Workload lay_out(void* scratch)
@@ -131,8 +134,8 @@ Workload lay_out(void* scratch)
     };
     Workload work;
     work.weights = take(kCalibrationRows * kCalibrationCols);
-    work.x = take(kBatch * kCalibrationCols);
-    work.y = take(kBatch * kCalibrationRows);
+    work.x = take(kInputs);
+    work.y = take(kOutputs);
     work.scales = take(kScales);
     // Packed in place: what is written lies before what is still to be read.
     const auto take_packed = [&take] {
@@ -150,7 +153,8 @@ Workload lay_out(void* scratch)
     return work;
 }
 
-/// Decode and prefill, of float, int8 and panels: about as many multiply-adds each.
+/// Decode and prefill, of float, int8 and panels: about as many multiply-adds each, and five times as many of prefill
+/// with panels, which shows what a set's widest instructions give beside what it takes to begin with them.
 void run_matmul(const KernelSet& set, const Workload& work)
 {
     set.gemv_f32(work.y, work.weights, work.x, kCalibrationRows, kCalibrationCols);
@@ -159,16 +163,16 @@ void run_matmul(const KernelSet& set, const Workload& work)
     // Any bytes are int8 values: the float weights and inputs serve once more.
     set.gemv_q8(work.y, reinterpret_cast<const int8_t*>(work.weights), work.scales,
                 reinterpret_cast<const int8_t*>(work.x), work.scales, kCalibrationRows, kCalibrationCols, kGroup);
-    set.quantize_input(work.codes, work.code_scales, work.x, kBatch * kCalibrationCols);
-    const auto* panels = reinterpret_cast<const uint8_t*>(work.weights);
-    const auto product = [&](djiblas::PanelType type, size_t batch) {
-        set.panels->product[static_cast<size_t>(type)](work.y, kCalibrationRows, panels,
-                                                       kCalibrationRows / djiblas::kPanelRows / batch,
+    set.quantize_input(work.codes, work.code_scales, work.x, kInputs);
+    const auto product = [&](djiblas::PanelType type, size_t panels, size_t batch) {
+        set.panels->product[static_cast<size_t>(type)](work.y, kCalibrationRows,
+                                                       reinterpret_cast<const uint8_t*>(work.weights), panels,
                                                        {work.codes, work.code_scales, batch, kCalibrationCols});
     };
-    product(djiblas::PanelType::q8_0, 1);
-    product(djiblas::PanelType::q4_0, 1);
-    product(djiblas::PanelType::q4_0, kBatch);
+    constexpr size_t kPanels = kCalibrationRows / djiblas::kPanelRows;
+    product(djiblas::PanelType::q8_0, kPanels, 1);
+    product(djiblas::PanelType::q4_0, kPanels, 1);
+    product(djiblas::PanelType::q4_0, kPromptPanels, kPromptBatch);
 }
 
 void run_attention(const KernelSet& set, const Workload& work)

@@ -52,13 +52,14 @@ bool is_complete(const KernelSet& set)
 TEST(Kernels, TableIsBestFirstAndEndsWithScalar)
 {
     const auto sets = kernel_sets();
-    ASSERT_EQ(sets.size(), 6u);
-    EXPECT_EQ(sets[0], &djiblas::kAvx512Vnni);
-    EXPECT_EQ(sets[1], &kAvx512);
-    EXPECT_EQ(sets[2], &djiblas::kAvxVnni);
-    EXPECT_EQ(sets[3], &kAvx2);
-    EXPECT_EQ(sets[4], &kSse2);
-    EXPECT_EQ(sets[5], &kScalar);
+    ASSERT_EQ(sets.size(), 7u);
+    EXPECT_EQ(sets[0], &djiblas::kAmxInt8);
+    EXPECT_EQ(sets[1], &djiblas::kAvx512Vnni);
+    EXPECT_EQ(sets[2], &kAvx512);
+    EXPECT_EQ(sets[3], &djiblas::kAvxVnni);
+    EXPECT_EQ(sets[4], &kAvx2);
+    EXPECT_EQ(sets[5], &kSse2);
+    EXPECT_EQ(sets[6], &kScalar);
     EXPECT_EQ(kScalar.features, 0u);
     EXPECT_TRUE(is_complete(kScalar));
     for (const KernelSet* set : sets) {
@@ -127,7 +128,8 @@ TEST(Kernels, AnUnknownNameIsAnErrorThatListsTheKnownOnes)
         ASSERT_FALSE(result.ok()) << name;
         EXPECT_EQ(result.error().status, Status::not_found);
         const std::string message(result.error().message.view());
-        EXPECT_NE(message.find("avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos) << message;
+        EXPECT_NE(message.find("amx_int8, avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos)
+            << message;
     }
 }
 
@@ -143,6 +145,11 @@ TEST(Kernels, ASetThatTheCpuLacksIsAnErrorThatSaysWhat)
     const Result<KernelSet> one = complete_kernel_set("avx2", no_fma);
     ASSERT_FALSE(one.ok());
     EXPECT_NE(one.error().message.view().find("needs FMA,"), std::string_view::npos) << one.error().message.view();
+
+    const Result<KernelSet> tiles = complete_kernel_set("amx_int8", cpu_with(djiblas::kAvx512Vnni.features));
+    ASSERT_FALSE(tiles.ok());
+    EXPECT_EQ(tiles.error().message.view(),
+              "kernel set \"amx_int8\" needs AMX-INT8, which this CPU lacks or its firmware keeps off");
 }
 
 // --- calibration ----------------------------------------------------------------------------------------------------
@@ -222,16 +229,16 @@ TEST(Calibration, ThePickIsTheFastestOfEach)
     EXPECT_TRUE(is_complete(choice.attention));
 
     ASSERT_EQ(choice.timing_count, kernel_sets().size());
-    EXPECT_STREQ(choice.timings[0].name, "avx512_vnni");
+    EXPECT_STREQ(choice.timings[0].name, "amx_int8");
     EXPECT_FALSE(choice.timings[0].usable);
-    EXPECT_STREQ(choice.timings[3].name, "avx2");
+    EXPECT_STREQ(choice.timings[4].name, "avx2");
     EXPECT_FALSE(choice.timings[1].usable);
-    EXPECT_TRUE(choice.timings[4].usable);
-    EXPECT_EQ(choice.timings[4].matmul_ticks, 50u);
-    EXPECT_EQ(choice.timings[4].attention_ticks, 20u);
     EXPECT_TRUE(choice.timings[5].usable);
-    EXPECT_EQ(choice.timings[5].matmul_ticks, 45u);
-    EXPECT_EQ(choice.timings[5].attention_ticks, 21u);
+    EXPECT_EQ(choice.timings[5].matmul_ticks, 50u);
+    EXPECT_EQ(choice.timings[5].attention_ticks, 20u);
+    EXPECT_TRUE(choice.timings[6].usable);
+    EXPECT_EQ(choice.timings[6].matmul_ticks, 45u);
+    EXPECT_EQ(choice.timings[6].attention_ticks, 21u);
 }
 
 TEST(Calibration, AWideSetMustWinByAQuarter)
