@@ -76,8 +76,8 @@ TEST(TileModel, SumsOfSignedTimesUnsignedBytes)
             for (size_t column = 0; column < kTileRowBytes / 4; column++) {
                 int64_t want = word(before, row, column);
                 for (size_t k = 0; row < rows && column < columns && k < 4 * words; k++) {
-                    const int a = static_cast<int8_t>(first[row][k]);
-                    want += a * int{second[k / 4][4 * column + k % 4]};
+                    const int byte = first[row][k];
+                    want += (byte < 128 ? byte : byte - 256) * int{second[k / 4][4 * column + k % 4]};
                 }
                 ASSERT_EQ(word(sums, row, column), want) << row << ' ' << column;
             }
