@@ -29,6 +29,7 @@ enum Feature : uint32_t {
     kFeatureAvx512 = 1u << 4, ///< F, BW, DQ and VL together
     kFeatureAvx512Vnni = 1u << 5,
     kFeatureAvxVnni = 1u << 6,
+    kFeatureAmxInt8 = 1u << 7, ///< AMX-TILE and AMX-INT8 with tiles of palette 1
 };
 
 /// Widest batch that gemm_* takes in one call.
@@ -279,5 +280,6 @@ extern const KernelSet kAvx2;
 extern const KernelSet kAvxVnni;
 extern const KernelSet kAvx512;
 extern const KernelSet kAvx512Vnni;
+extern const KernelSet kAmxInt8;
 
 } // namespace llmk::djiblas

@@ -12,12 +12,10 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-/// sum + value . input, of one group of columns.
-template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const Type& type, size_t b, const Words* codes,
-                                                             const Isa::Input& input, const InputScale& scales)
+/// sum + value . input, of one group of columns whose codes times inputs sum up to `exact`.
+template <class Type, size_t kGroup>
+inline Floats add_exact(Floats sum, const Type& type, size_t b, Ints exact, const InputScale& scales)
 {
-    constexpr size_t kGroupQuads = kQuads / Type::kGroups;
-    const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
     const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : kGroup];
     if constexpr (Type::kOffset != 0) {
         const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
@@ -28,6 +26,15 @@ template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const T
         sum = Isa::fma(type.bias(b, kGroup), splat(input_sum), sum);
     }
     return sum;
+}
+
+/// sum + value . input, of one group of columns.
+template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const Type& type, size_t b, const Words* codes,
+                                                             const Isa::Input& input, const InputScale& scales)
+{
+    constexpr size_t kGroupQuads = kQuads / Type::kGroups;
+    const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
+    return add_exact<Type, kGroup>(sum, type, b, exact, scales);
 }
 
 /// The sum of one row, over one unit after the other.
@@ -186,10 +193,16 @@ template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, co
     }
 }
 
-// In the order of PanelType.
-constexpr PanelKernels kPanelProducts = {{product<Q80>, product<Q40>, product<Q41>, product<Q50>, product<Q51>,
-                                          product<Q2K>, product<Q3K>, product<Q4K>, product<Q5K>, product<Q6K>,
-                                          product<Iq4Nl>, product<Iq4Xs>}};
+/// These loops, for a table of products.
+template <class Type> struct VectorLoops {
+    static constexpr PanelProduct kProduct = product<Type>;
+};
+
+/// Loops<Type>::kProduct of all types, in the order of PanelType.
+template <template <class> class Loops = VectorLoops> constexpr PanelKernels kPanelProducts = {
+    {Loops<Q80>::kProduct, Loops<Q40>::kProduct, Loops<Q41>::kProduct, Loops<Q50>::kProduct, Loops<Q51>::kProduct,
+     Loops<Q2K>::kProduct, Loops<Q3K>::kProduct, Loops<Q4K>::kProduct, Loops<Q5K>::kProduct, Loops<Q6K>::kProduct,
+     Loops<Iq4Nl>::kProduct, Loops<Iq4Xs>::kProduct}};
 
 } // namespace
 

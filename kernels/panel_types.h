@@ -55,6 +55,7 @@ inline Words less_32(Words w)
 
 /// One part (kVectorRows rows) of sixteen blocks that lie together.
 template <PanelType kType> struct Lines {
+    static constexpr PanelType kPanelType = kType;
     static constexpr bool kScaledPairs = false;
     static constexpr const PanelFields& kFields = panel_fields(kType);
     static constexpr size_t kBlocks = kFields.values / kInputBlock;

@@ -7,7 +7,7 @@ namespace llmk {
 
 namespace {
 
-constexpr size_t kBatch = 8;
+constexpr size_t kBatch = 16; // of fewer AMX makes no tiles
 constexpr size_t kRuns = 3;
 /// A pass of one token goes through as many layers as take this long.
 constexpr uint64_t kPassesPerSecond = 1000;

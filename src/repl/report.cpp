@@ -188,8 +188,8 @@ void report_cpu(Engine& engine, LineSink& out)
     }
     out.line("features:{}", features);
     const auto state = [](bool enabled) { return enabled ? "enabled" : "off"; };
-    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}", cpu.osxsave, cpu.xcr0, state(cpu.avx_enabled),
-             state(cpu.avx512_enabled));
+    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}, AMX state {}", cpu.osxsave, cpu.xcr0,
+             state(cpu.avx_enabled), state(cpu.avx512_enabled), state(cpu.amx_enabled));
     Platform& platform = engine.platform();
     out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
              platform.processors_note());

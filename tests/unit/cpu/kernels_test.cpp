@@ -50,13 +50,14 @@ bool is_complete(const KernelSet& set)
 TEST(Kernels, TableIsBestFirstAndEndsWithScalar)
 {
     const auto sets = kernel_sets();
-    ASSERT_EQ(sets.size(), 6u);
-    EXPECT_EQ(sets[0], &djiblas::kAvx512Vnni);
-    EXPECT_EQ(sets[1], &kAvx512);
-    EXPECT_EQ(sets[2], &djiblas::kAvxVnni);
-    EXPECT_EQ(sets[3], &kAvx2);
-    EXPECT_EQ(sets[4], &kSse2);
-    EXPECT_EQ(sets[5], &kScalar);
+    ASSERT_EQ(sets.size(), 7u);
+    EXPECT_EQ(sets[0], &djiblas::kAmxInt8);
+    EXPECT_EQ(sets[1], &djiblas::kAvx512Vnni);
+    EXPECT_EQ(sets[2], &kAvx512);
+    EXPECT_EQ(sets[3], &djiblas::kAvxVnni);
+    EXPECT_EQ(sets[4], &kAvx2);
+    EXPECT_EQ(sets[5], &kSse2);
+    EXPECT_EQ(sets[6], &kScalar);
     EXPECT_EQ(kScalar.features, 0u);
     EXPECT_TRUE(is_complete(kScalar));
     for (const KernelSet* set : sets) {
@@ -124,7 +125,8 @@ TEST(Kernels, AnUnknownNameIsAnErrorThatListsTheKnownOnes)
         ASSERT_FALSE(result.ok()) << name;
         EXPECT_EQ(result.error().status, Status::not_found);
         const std::string message(result.error().message.view());
-        EXPECT_NE(message.find("avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos) << message;
+        EXPECT_NE(message.find("amx_int8, avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos)
+            << message;
     }
 }
 
@@ -140,6 +142,11 @@ TEST(Kernels, ASetThatTheCpuLacksIsAnErrorThatSaysWhat)
     const Result<KernelSet> one = complete_kernel_set("avx2", no_fma);
     ASSERT_FALSE(one.ok());
     EXPECT_NE(one.error().message.view().find("needs FMA,"), std::string_view::npos) << one.error().message.view();
+
+    const Result<KernelSet> tiles = complete_kernel_set("amx_int8", cpu_with(djiblas::kAvx512Vnni.features));
+    ASSERT_FALSE(tiles.ok());
+    EXPECT_EQ(tiles.error().message.view(),
+              "kernel set \"amx_int8\" needs AMX-INT8, which this CPU lacks or its firmware keeps off");
 }
 
 // --- choosing -------------------------------------------------------------------------------------------------------
