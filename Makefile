@@ -47,8 +47,8 @@ CORE := \
   src/model/llama.cpp src/model/loader.cpp \
   src/model/ops.cpp src/model/panels.cpp src/model/phi3.cpp src/model/qwen2.cpp src/model/qwen3.cpp src/model/rope.cpp \
   src/model/tokenizers.cpp src/model/weight_checks.cpp src/model/weights.cpp \
-  src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp src/engine/lookup.cpp \
-  src/engine/sampler.cpp src/engine/session.cpp \
+  src/engine/calibration.cpp src/engine/chat.cpp src/engine/chat_prompt.cpp src/engine/engine.cpp \
+  src/engine/lookup.cpp src/engine/sampler.cpp src/engine/session.cpp \
   src/engine/stop_filter.cpp src/engine/templates.cpp src/engine/transcript.cpp
 
 APP := \
@@ -71,7 +71,8 @@ KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
 KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
   kernels/avx512/panels.cpp
 KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
-KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni
+KERNELS_amx_int8 := kernels/amx_int8/panels.cpp
+KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni amx_int8
 KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
@@ -114,6 +115,8 @@ ISA_avx_vnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 \
   -Wno-uninitialized -Wno-maybe-uninitialized
 ISA_avx512_vnni := $(ISA_avx512) -mavx512vnni
+# Instructions on tiles are assembly: compilers know nothing of the tiles' contents anyway.
+ISA_amx_int8 := $(ISA_avx512_vnni)
 isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -240,7 +243,7 @@ build/check/llmk: $(call objects,check,$(LIB_SOURCES) $(HOST_MAIN))
 FAKE := $(sort $(wildcard tests/fake/*.cpp))
 # The one file of the UEFI platform that knows no firmware.
 UNIT := $(sort $(wildcard tests/unit/*/*.cpp)) $(FAKE) src/platform/uefi/unicode.cpp
-CHECK := $(sort $(wildcard tests/check/*.cpp))
+CHECK := $(sort $(wildcard tests/check/*.cpp tests/check/kernels/*/*.cpp))
 KERNEL_BENCH := $(sort $(wildcard tests/bench/*.cpp))
 
 build/tests/unit: $(call objects,check,$(LIB_SOURCES) $(UNIT))

@@ -29,6 +29,7 @@ enum Feature : uint32_t {
     kFeatureAvx512 = 1u << 4, ///< F, BW, DQ and VL together
     kFeatureAvx512Vnni = 1u << 5,
     kFeatureAvxVnni = 1u << 6,
+    kFeatureAmxInt8 = 1u << 7, ///< AMX-TILE and AMX-INT8 with tiles of palette 1
 };
 
 /// Widest batch that gemm_* takes in one call.
@@ -123,8 +124,7 @@ struct KernelSet {
                      size_t cols, size_t batch) = nullptr;
 
     /// The same, but row b of y gets the bits that gemv_f32 gives for row b of x: for small batches that must not
-    /// differ from their rows one by one. Goes with gemv_f32: a set that has one of its own
-    /// and none of this leaves it null, and callers take the rows one by one.
+    /// differ from their rows one by one. Goes with gemv_f32: a set has both of its own or neither.
     void (*gemm_f32_exact)(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                            size_t cols, size_t batch) = nullptr;
 
@@ -280,5 +280,6 @@ extern const KernelSet kAvx2;
 extern const KernelSet kAvxVnni;
 extern const KernelSet kAvx512;
 extern const KernelSet kAvx512Vnni;
+extern const KernelSet kAmxInt8;
 
 } // namespace llmk::djiblas

@@ -12,6 +12,22 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
+/// sum + value . input, of one group of columns whose codes times inputs sum up to `exact`.
+template <class Type, size_t kGroup>
+inline Floats add_exact(Floats sum, const Type& type, size_t b, Ints exact, const InputScale& scales)
+{
+    const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : kGroup];
+    if constexpr (Type::kOffset != 0) {
+        const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
+        return Isa::fma(Isa::fma(to_floats(exact), splat(scales.scale), centred), type.scale(b, kGroup), sum);
+    }
+    sum = Isa::fma(to_floats(exact) * type.scale(b, kGroup), splat(scales.scale), sum);
+    if constexpr (Type::kBias) {
+        sum = Isa::fma(type.bias(b, kGroup), splat(input_sum), sum);
+    }
+    return sum;
+}
+
 /// In which order a dot product takes its words: those that share a line of nibbles one after the other.
 constexpr size_t kQuadOrder[kQuads] = {0, 4, 1, 5, 2, 6, 3, 7};
 
@@ -82,19 +98,9 @@ template <class Type> struct Sum {
 
     void add(const Type& type, size_t b, const Ints* exact, const InputScale& scales)
     {
-#pragma GCC unroll 2
-        for (size_t g = 0; g < Type::kGroups; g++) {
-            const Floats dot = to_floats(exact[g]);
-            const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : g];
-            if constexpr (Type::kOffset != 0) {
-                const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
-                total = Isa::fma(Isa::fma(dot, splat(scales.scale), centred), type.scale(b, g), total);
-                continue;
-            }
-            total = Isa::fma(dot * type.scale(b, g), splat(scales.scale), total);
-            if constexpr (Type::kBias) {
-                total = Isa::fma(type.bias(b, g), splat(input_sum), total);
-            }
+        total = add_exact<Type, 0>(total, type, b, exact[0], scales);
+        if constexpr (Type::kGroups == 2) {
+            total = add_exact<Type, 1>(total, type, b, exact[1], scales);
         }
     }
     void end_unit(const Type&) {}
@@ -164,10 +170,7 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
 #pragma GCC unroll 4
             for (size_t p = 0; p < kTileParts; p++) {
                 Words codes[kQuads];
-#pragma GCC unroll 8
-                for (size_t j = 0; j < kQuads; j++) {
-                    codes[j] = parts[p].code(b, j);
-                }
+                parts[p].codes(b, codes);
                 Dot<Type, Isa> dot;
                 dot.take(parts[p], b, codes, first_input);
                 sums[0][p].add(parts[p], b, dot.sums, scales[at]);
@@ -305,10 +308,16 @@ template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, co
     }
 }
 
-// In the order of PanelType.
-constexpr PanelKernels kPanelProducts = {{product<Q80>, product<Q40>, product<Q41>, product<Q50>, product<Q51>,
-                                          product<Q2K>, product<Q3K>, product<Q4K>, product<Q5K>, product<Q6K>,
-                                          product<Iq4Nl>, product<Iq4Xs>}};
+/// These loops, for a table of products.
+template <class Type> struct VectorLoops {
+    static constexpr PanelProduct kProduct = product<Type>;
+};
+
+/// Loops<Type>::kProduct of all types, in the order of PanelType.
+template <template <class> class Loops = VectorLoops> constexpr PanelKernels kPanelProducts = {
+    {Loops<Q80>::kProduct, Loops<Q40>::kProduct, Loops<Q41>::kProduct, Loops<Q50>::kProduct, Loops<Q51>::kProduct,
+     Loops<Q2K>::kProduct, Loops<Q3K>::kProduct, Loops<Q4K>::kProduct, Loops<Q5K>::kProduct, Loops<Q6K>::kProduct,
+     Loops<Iq4Nl>::kProduct, Loops<Iq4Xs>::kProduct}};
 
 } // namespace
 

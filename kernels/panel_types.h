@@ -65,7 +65,8 @@ template <int kBits, int kTo> inline Words field(Words w, size_t b)
 }
 
 /// One part (kVectorRows rows) of sixteen blocks that lie together.
-template <PanelType kType> struct Lines {
+template <class Type, PanelType kType> struct Lines {
+    static constexpr PanelType kPanelType = kType;
     static constexpr bool kIntegerScales = false;
     static constexpr size_t kTogether = 1;
     static constexpr size_t block(size_t i) { return i; }
@@ -88,6 +89,14 @@ template <PanelType kType> struct Lines {
         __builtin_memcpy(&value, words + index * kPanelRows * sizeof(uint32_t), sizeof value);
         return value;
     }
+    /// All codes of block b.
+    void codes(size_t b, Words* out) const
+    {
+#pragma GCC unroll 8
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = static_cast<const Type*>(this)->code(b, j);
+        }
+    }
     /// Word j of eight of four-bit codes: the low halves of four lines, then the high ones.
     Words nibbles(size_t first, size_t j) const
     {
@@ -100,7 +109,7 @@ template <PanelType kType> struct Lines {
 // kOffset), or scale * code + bias where kBias; load(unit, part); scale(b, g) and bias(b, g) of group g of block b;
 // code(b, j), four columns of the 32.
 
-template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr int kOffset = kCodeOffset;
     static constexpr size_t kGroups = 1;
@@ -115,15 +124,15 @@ template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<
     Floats scale(size_t, size_t) const { return d; }
 };
 
-struct Q80 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
+struct Q80 : Simple<Q80, PanelType::q8_0, kSigned, Isa::kSignedBias> {
     Words code(size_t, size_t j) const { return Isa::signed_codes(word(j)); }
 };
 
-struct Q40 : Simple<PanelType::q4_0, 15, 8> {
+struct Q40 : Simple<Q40, PanelType::q4_0, 15, 8> {
     Words code(size_t, size_t j) const { return nibbles(0, j); }
 };
 
-struct Iq4Nl : Simple<PanelType::iq4_nl, kSigned, Isa::kSignedBias> {
+struct Iq4Nl : Simple<Iq4Nl, PanelType::iq4_nl, kSigned, Isa::kSignedBias> {
     Words code(size_t, size_t j) const { return Isa::signed_codes(Isa::lookup(nibbles(0, j))); }
 };
 
@@ -135,11 +144,11 @@ inline Words fifth_of_columns(Words fifth, size_t j)
     return (four * 0x02040810u) & 0x10101010u;
 }
 
-struct Q50 : Simple<PanelType::q5_0, 31, 16> {
+struct Q50 : Simple<Q50, PanelType::q5_0, 31, 16> {
     Words code(size_t, size_t j) const { return nibbles(1, j) | fifth_of_columns(word(0), j); }
 };
 
-template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode> struct WithMinimum : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = 1;
     static constexpr int kOffset = 0;
@@ -157,17 +166,17 @@ template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
     Floats bias(size_t, size_t) const { return m; }
 };
 
-struct Q41 : WithMinimum<PanelType::q4_1, 15> {
+struct Q41 : WithMinimum<Q41, PanelType::q4_1, 15> {
     Words code(size_t, size_t j) const { return nibbles(0, j); }
 };
 
-struct Q51 : WithMinimum<PanelType::q5_1, 31> {
+struct Q51 : WithMinimum<Q51, PanelType::q5_1, 31> {
     Words code(size_t, size_t j) const { return nibbles(1, j) | fifth_of_columns(word(0), j); }
 };
 
 /// Integer scales, and minima, of 256 columns, unpacked once. A value is d * scale * (code - kOffset) - dmin * minimum.
-template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
-    : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
+    : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = kGroupsOfBlock;
     static constexpr int kOffset = kCodeOffset;
@@ -219,7 +228,7 @@ template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset,
 };
 
 /// The 6-bit scales and minima of Q4_K and Q5_K.
-template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 1, 0, true> {
+template <class Type, PanelType kType, int kMaxCode> struct SixBit : Super<Type, kType, kMaxCode, 1, 0, true> {
     void load(const uint8_t* unit, size_t part)
     {
         this->find(unit, part);
@@ -235,14 +244,14 @@ template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 
     }
 };
 
-struct Q4K : SixBit<PanelType::q4_k, 15> {
+struct Q4K : SixBit<Q4K, PanelType::q4_k, 15> {
     Words code(size_t b, size_t j) const
     {
         return (word(3 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
     }
 };
 
-struct Q5K : SixBit<PanelType::q5_k, 31> {
+struct Q5K : SixBit<Q5K, PanelType::q5_k, 31> {
     Words code(size_t b, size_t j) const
     {
         const Words low = (word(11 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
@@ -250,7 +259,7 @@ struct Q5K : SixBit<PanelType::q5_k, 31> {
     }
 };
 
-struct Q6K : Super<PanelType::q6_k, 63, 2, 32, false> {
+struct Q6K : Super<Q6K, PanelType::q6_k, 63, 2, 32, false> {
     static constexpr size_t block(size_t i) { return kIntegerScales ? i / 4 * 4 + i % 2 * 2 + i / 2 % 2 : i; }
     void load(const uint8_t* unit, size_t part)
     {
@@ -270,7 +279,7 @@ struct Q6K : Super<PanelType::q6_k, 63, 2, 32, false> {
     }
 };
 
-struct Q2K : Super<PanelType::q2_k, 3, 2, 0, true> {
+struct Q2K : Super<Q2K, PanelType::q2_k, 3, 2, 0, true> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -284,7 +293,7 @@ struct Q2K : Super<PanelType::q2_k, 3, 2, 0, true> {
     Words code(size_t b, size_t j) const { return field<2, 0>(word(4 + 8 * (b / 4) + j), b % 4) & 0x03030303u; }
 };
 
-struct Q3K : Super<PanelType::q3_k, 7, 2, 4, false> {
+struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -303,7 +312,7 @@ struct Q3K : Super<PanelType::q3_k, 7, 2, 4, false> {
     }
 };
 
-struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
+struct Iq4Xs : Super<Iq4Xs, PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);

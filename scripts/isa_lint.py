@@ -40,6 +40,7 @@ BEYOND_SSE2 = re.compile(
 )
 # Every VEX or EVEX mnemonic begins with v, and few others do.
 VEX = re.compile(r"^v(?!err$|erw$|mcall$|mlaunch$|mresume$|mxoff$|mxon$|mptrld$|mptrst$|mclear$|mread|mwrite|mfunc$)")
+TILES = re.compile(r"^(?:tile\w+|tdp\w+|(?:ld|st)tilecfg)$")
 EVEX_OPERAND = re.compile(r"%zmm|%[xy]mm(?:1[6-9]|2\d|3[01])\b|%k[0-7]\b")
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(?P<name>.+)>:$")
@@ -47,7 +48,7 @@ INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(?P<text>.+)$")
 PREFIXES = frozenset(
     {"lock", "rep", "repz", "repnz", "data16", "addr32", "cs", "ds", "es", "fs", "gs", "ss", "notrack"}
 )
-SETS = ("avx512_vnni", "avx512", "avx_vnni", "avx2")
+SETS = ("amx_int8", "avx512_vnni", "avx512", "avx_vnni", "avx2")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ def split_instruction(text: str) -> tuple[str, str]:
 
 def objection(allowed: str, mnemonic: str, operands: str) -> str:
     """Why this instruction may not be where only `allowed` is; empty if it may."""
+    if allowed == "amx_int8":
+        return ""
+    if TILES.match(mnemonic) or "%tmm" in operands:
+        return "AMX"
     if allowed.startswith("avx512"):
         return ""
     if EVEX_OPERAND.search(operands):

@@ -7,9 +7,9 @@
 The models are staged in a folder that stands for the stick and goes afterwards; `--keep FOLDER` names one that stays.
 What follows `--` goes to build/tests/efisim, whose `--help` lists it. Ctrl-A X leaves. Linux on x86-64 only.
 
-`--beside-host` measures instead: the binary's speed over that of build/host/llmk, in the same chat.
+`make bench BENCH=efisim` holds its speed against that of build/host/llmk.
 
-From tests and benchmarks: `stage([...], folder)`, `chat_speeds(...)`, `beside_host(...)`.
+From tests and benchmarks: `stage([...], folder)`, `typed_volume(...)`, `chat_speeds(...)`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ import argparse
 import contextlib
 import os
 import re
-import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import make_image
@@ -34,7 +31,6 @@ from fat_image import MIB, ImageError
 ROOT = Path(__file__).resolve().parent.parent
 EFISIM = ROOT / "build/tests/efisim"
 EFI = ROOT / "build/BOOTX64.EFI"
-HOST = ROOT / "build/host/llmk"
 # Smaller files are copied, so that a volume is a thing of its own; larger ones are linked.
 COPIED_BYTES = 64 * MIB
 # Exit statuses of efisim: power-off, reboot, the user left.
@@ -89,59 +85,10 @@ def chat_speeds(model: Path, lines: list[str], settings: Mapping[str, object], p
         return speeds_of(command_for(volume, ["--processors", str(processors)]))
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Tokens a second of the best turn, and seconds of processor time of the whole run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    speed = max(speeds_of(command))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return speed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@dataclass(frozen=True)
-class BesideHost:
-    """Speed of the binary itself over that of the host build."""
-
-    ratios: list[float]  # one a round
-    best: float  # of the best turn of each
-    cpu_time: float  # host's least processor time over the binary's: with one thread what counts on a busy machine
-
-
-def beside_host(model: Path, kernels: str, threads: int, rounds: int = 5, tokens: int = 200) -> BesideHost:
-    """In the same chat, host and binary taking turns (A B A). Greedy, so that both say the same."""
-    settings = {"kernels": kernels, "threads": threads, "temp": 0, "max_tokens": tokens, "stats": "on"}
-    with typed_volume(model, ["Once upon a time"] * 3, settings) as volume:
-        host = [str(HOST), "repl", "--esp", str(volume), "-t", str(threads)]
-        binary = command_for(volume, ["--processors", str(threads)])
-        hosts = [timed(host)]
-        ours: list[tuple[float, float]] = []
-        ratios: list[float] = []
-        for _ in range(rounds):
-            ours.append(timed(binary))
-            hosts.append(timed(host))
-            ratios.append(2 * ours[-1][0] / (hosts[-2][0] + hosts[-1][0]))
-    best = max(speed for speed, _ in ours) / max(speed for speed, _ in hosts)
-    return BesideHost(ratios, best, min(cpu for _, cpu in hosts) / min(cpu for _, cpu in ours))
-
-
-def print_ratios(models: list[Path], kernels: str, rounds: int) -> None:
-    for model in models:
-        for threads in (1, 2):
-            found = beside_host(model, kernels, threads, rounds)
-            low, high = min(found.ratios), max(found.ratios)
-            print(
-                f"{model.name}, {kernels}, {threads} threads: the binary itself runs at "
-                f"{statistics.median(found.ratios):.3f} of the host build ({low:.3f} to {high:.3f}); "
-                f"best of each {found.best:.3f}, by processor time {found.cpu_time:.3f}",
-                flush=True,
-            )
-
-
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, nargs="+", help="model files (default: as for `make image`)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="stage in this folder, and leave it there")
-    parser.add_argument("--beside-host", metavar="KERNELS", help="measure with this kernel set: a ratio a thread count")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of the measurement (default: %(default)s)")
     parser.add_argument("efisim_arguments", nargs="*", metavar="-- ARGUMENT", help="more arguments for efisim")
     return parser.parse_args(arguments)
 
@@ -149,9 +96,6 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     chosen = ["--models", *map(str, options.models)] if options.models else ["--default-models"]
-    if options.beside_host:
-        print_ratios(options.models or [ROOT / "models/default.gguf"], options.beside_host, options.rounds)
-        return 0
     # All of a small machine, a part of a large one, as run_qemu.py.
     processors = ["--processors", str(min(4, len(os.sched_getaffinity(0))))]
     with contextlib.ExitStack() as stack:

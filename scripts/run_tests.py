@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs every suite that is built and ends with one line: `N passed, N failed` (and `, N skipped` when some were).
+"""Runs every suite that is built, names the tests that were skipped, and ends with one line: `N passed, N failed`.
 
 The suites, in this order: lint (each check counts as one), the GoogleTest programs unit and check, then pytest on
 tests/golden, tests/tool, efisim (tests/efisim, and tests/e2e in it) and tests/e2e in QEMU. A program that crashes, is
@@ -11,14 +11,13 @@ nothing failed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lint
@@ -30,11 +29,11 @@ DEFAULT_ASSETS = "../shared/assets"
 
 @dataclass
 class Counts:
-    """How the tests of a suite went."""
+    """How the tests of a suite went; of each that was skipped, its name and why."""
 
     passed: int = 0
     failed: int = 0
-    skipped: int = 0
+    skipped: list[str] = field(default_factory=list)
 
     def add(self, other: Counts) -> None:
         self.passed += other.passed
@@ -46,8 +45,7 @@ class Counts:
         return self.passed + self.failed
 
     def summary(self) -> str:
-        text = f"{self.passed} passed, {self.failed} failed"
-        return f"{text}, {self.skipped} skipped" if self.skipped else text
+        return f"{self.passed} passed, {self.failed} failed"
 
 
 def say(message: str) -> None:
@@ -72,21 +70,31 @@ def end_of(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
 
 
-# --- GoogleTest -------------------------------------------------------------------------------------------------------
+# --- reports ----------------------------------------------------------------------------------------------------------
 
 
-def count_gtest(text: str) -> Counts:
-    """The counts in GoogleTest's JSON. Tests that are switched off (DISABLED_) are not counted."""
+def count_report(text: str) -> Counts:
+    """The counts in a JUnit report, GoogleTest's or pytest's; an error in a fixture is a failure.
+
+    GoogleTest's tests that are switched off (DISABLED_) are not counted.
+    """
     counts = Counts()
-    for suite in json.loads(text)["testsuites"]:
-        for case in suite["testsuite"]:
-            if case.get("failures"):
-                counts.failed += 1
-            elif case.get("result") == "SKIPPED":
-                counts.skipped += 1
-            elif case.get("status") == "RUN":
-                counts.passed += 1
+    for case in ElementTree.fromstring(text).iter("testcase"):
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts.failed += 1
+        elif case.get("status") == "notrun":
+            continue
+        elif skip is not None:
+            # GoogleTest puts the place before the reason, in a line of its own.
+            reason = skip.get("message", "").split("\n")[-1]
+            counts.skipped.append(f"{case.get('classname')}.{case.get('name')}: {reason}")
+        else:
+            counts.passed += 1
     return counts
+
+
+# --- GoogleTest -------------------------------------------------------------------------------------------------------
 
 
 def run_gtest(name: str) -> Counts:
@@ -94,12 +102,12 @@ def run_gtest(name: str) -> Counts:
     if not program.is_file():
         say(f"{program.relative_to(ROOT)} is not there: `make tests` builds it")
         return Counts(failed=1)
-    report = result_file(f"{name}.json")
-    command = [str(program), f"--gtest_output=json:{report}", "--gtest_brief=1"]
+    report = result_file(f"{name}.xml")
+    command = [str(program), f"--gtest_output=xml:{report}", "--gtest_brief=1"]
     returncode = subprocess.run(command, cwd=ROOT, env=environment()).returncode
     try:
-        counts = count_gtest(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError):
+        counts = count_report(report.read_text(encoding="utf-8"))
+    except (OSError, ElementTree.ParseError):
         say(f"{name} crashed ({end_of(returncode)}) and left no report")
         return Counts(failed=1)
     if counts.ran == 0:
@@ -114,16 +122,6 @@ def run_gtest(name: str) -> Counts:
 # --- pytest -----------------------------------------------------------------------------------------------------------
 
 
-def count_junit(text: str) -> Counts:
-    """The counts in pytest's JUnit report; an error in a fixture is a failure."""
-    counts = Counts()
-    for suite in ElementTree.fromstring(text).iter("testsuite"):
-        total, skipped = int(suite.get("tests", "0")), int(suite.get("skipped", "0"))
-        failed = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
-        counts.add(Counts(total - failed - skipped, failed, skipped))
-    return counts
-
-
 def run_pytest(name: str, folders: Sequence[str] = (), options: Sequence[str] = ()) -> Counts:
     """The tests of tests/NAME, or of these folders of tests/."""
     paths = [ROOT / "tests" / folder for folder in folders or (name,)]
@@ -136,7 +134,7 @@ def run_pytest(name: str, folders: Sequence[str] = (), options: Sequence[str] = 
     command += [f"--junitxml={report}", "-o", "junit_family=xunit2"]
     returncode = subprocess.run(command, cwd=ROOT, env=environment()).returncode
     try:
-        counts = count_junit(report.read_text(encoding="utf-8"))
+        counts = count_report(report.read_text(encoding="utf-8"))
     except (OSError, ElementTree.ParseError):
         say(f"pytest stopped ({end_of(returncode)}) and left no report")
         return Counts(failed=1)
@@ -176,10 +174,13 @@ def run_suites(names: list[str]) -> Counts:
         counts = SUITES[name]()
         seconds = time.monotonic() - started
         say(f"{name}: {counts.summary()} in {seconds:.1f} s\n")
-        rows.append(f"{name:8}{counts.passed:8}{counts.failed:8}{counts.skipped:9}{seconds:10.1f}")
+        rows.append(f"{name:8}{counts.passed:8}{counts.failed:8}{len(counts.skipped):9}{seconds:10.1f}")
         total.add(counts)
     say(f"{'suite':8}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}")
     say("\n".join(rows))
+    if total.skipped:
+        say(f"\n{len(total.skipped)} skipped:")
+        say("\n".join(f"  {line}" for line in total.skipped))
     return total
 
 

@@ -29,6 +29,7 @@ KERNEL_FLAGS = {
     "avx_vnni": frozenset({"avx2", "fma", "f16c", "avx_vnni"}),
     "avx512": AVX512_FLAGS,
     "avx512_vnni": AVX512_FLAGS | {"avx512_vnni"},
+    "amx_int8": AVX512_FLAGS | {"avx512_vnni", "amx_tile", "amx_int8"},
 }
 KERNELS = tuple(KERNEL_FLAGS)
 # Those that QEMU's emulation has: no AVX-512, no VNNI.

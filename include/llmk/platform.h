@@ -162,6 +162,9 @@ public:
     virtual bool parallel_done() = 0;
     /// Takes part in what is left of the job, and returns when all is done. Nothing when there is none.
     virtual void parallel_end() = 0;
+    /// Whether a job beside it slows the reading of files down: an emulator's devices are run by the processors that
+    /// its guest's processors run on. What can wait is better done when nothing is read.
+    virtual bool files_need_processors() = 0;
 
     // --- power -----------------------------------------------------------------------------------------------------
     /// Does not return on real machines; does on the fake.

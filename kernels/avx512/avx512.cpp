@@ -110,6 +110,7 @@ constinit const KernelSet kAvx512 = {
     .gemv_f16 = nullptr,
     .gemv_bf16 = nullptr,
     .gemm_f32 = avx512::gemm_f32,
+    .gemm_f32_exact = avx512::gemm_f32_exact,
     .attention_f32 = avx512::attention_f32,
     .attention_f16 = avx512::attention_f16,
     .attention_q8_0 = avx512::attention_q8_0,

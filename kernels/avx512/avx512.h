@@ -13,6 +13,8 @@ float dot_f32(const float* a, const float* b, size_t n);
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
+void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
+                    size_t cols, size_t batch);
 
 // panels.cpp
 extern const PanelKernels kPanels;

@@ -69,6 +69,6 @@ struct Isa {
 
 namespace llmk::djiblas::avx512 {
 
-constinit const PanelKernels kPanels = kPanelProducts;
+constinit const PanelKernels kPanels = kPanelProducts<>;
 
 } // namespace llmk::djiblas::avx512

@@ -61,7 +61,7 @@ namespace avx512_vnni {
 
 namespace {
 
-constinit const PanelKernels kPanels = kPanelProducts;
+constinit const PanelKernels kPanels = kPanelProducts<>;
 
 } // namespace
 

@@ -62,7 +62,7 @@ namespace avx_vnni {
 
 namespace {
 
-constinit const PanelKernels kPanels = kPanelProducts;
+constinit const PanelKernels kPanels = kPanelProducts<>;
 
 } // namespace
 

@@ -82,7 +82,7 @@ struct Isa {
 
 namespace llmk::djiblas::sse2 {
 
-constinit const PanelKernels kPanels = kPanelProducts;
+constinit const PanelKernels kPanels = kPanelProducts<>;
 
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
 {

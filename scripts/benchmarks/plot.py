@@ -19,11 +19,18 @@ MARGIN = 24
 FULL_BAR = 400  # pixels of 100 %
 INK = (40, 40, 40)
 LINE = (200, 60, 50)
-COLOURS = {"decode": (70, 120, 180), "prefill": (90, 160, 90), "context": (130, 110, 180), "peers": (210, 150, 60)}
+COLOURS = {
+    "decode": (70, 120, 180),
+    "prefill": (90, 160, 90),
+    "context": (130, 110, 180),
+    "load": (80, 160, 170),
+    "peers": (210, 150, 60),
+}
 TITLES = {
     "decode": "decode, share of what the read bandwidth allows",
     "prefill": "prefill, share of the instruction set's peak",
     "context": "decode behind a context, share of what the read bandwidth allows",
+    "load": "loading, share of a bare loop of reads",
     "peers": "speed as a multiple of the peer's",
 }
 
@@ -37,6 +44,10 @@ class Bar:
 
 def bars(section: str, rows: list[Row]) -> Iterator[Bar]:
     for row in rows:
+        if section == "load":
+            text = f"{row['ratio']:.0%}, {row['ours']:.0f} MB/s"
+            yield Bar(f"{row['shape']} {row['type']}, {row['storage']}", row["ratio"], text)
+            continue
         name = f"{row['shape']} {row['type']}, {row['set']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
         if section == "peers":
             yield Bar(f"{name}, {row['what']}: {row['peer']}", row["ratio"], f"{row['ratio']:.2f}")

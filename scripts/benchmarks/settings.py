@@ -49,6 +49,7 @@ class Settings:
     types: tuple[str, ...] = ()
     chosen_sets: tuple[str, ...] = ()
     chosen_threads: tuple[int, ...] = ()
+    storage: tuple[str, ...] = ()
     llama2c: Path | None = None
 
     def cases(self) -> Iterator[tuple[str, str]]:

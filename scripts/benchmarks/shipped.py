@@ -6,23 +6,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import run_efisim
 
+from benchmarks import guest
 from benchmarks.limits import Limits
 from benchmarks.native import SHORT_PROMPT
 from benchmarks.peers import PROMPT, beside, our_speed
 from benchmarks.results import Column, Results
-from benchmarks.settings import BUILD, CASES, FOLDER, QUICK, ROOT, SETS, Settings, llama2c_model, model, run_script
+from benchmarks.settings import CASES, QUICK, SETS, Settings, llama2c_model, model
 
-BINARY = BUILD / "BOOTX64.EFI"
 EFISIM_TYPES = ("f32", "q8_0", "q4_k_m")
-EMULATED_TIMEOUT_S = 900
 
 
 def figures(output: str) -> list[dict[str, Any]]:
@@ -35,13 +32,8 @@ def figures(output: str) -> list[dict[str, Any]]:
 
 def efisim_speed(path: Path, kernels: str, threads: int, prompt: int, decode: int) -> float:
     """Of decode, or of prefill where nothing is decoded."""
-    with tempfile.TemporaryDirectory(prefix="llmk-") as scratch:
-        volume = Path(scratch) / "volume"
-        volume.mkdir()
-        run_efisim.stage(["--models", str(path)], volume)
-        command = f"/bench --json -p {prompt} -n {decode} -r 1 --kernels {kernels}"
-        (volume / "bench.txt").write_text(f"{command}\n/shutdown\n", encoding="utf-8")
-        (volume / "llmk.cfg").write_text("autorun = bench.txt\n", encoding="utf-8")
+    command = f"/bench --json -p {prompt} -n {decode} -r 1 --kernels {kernels}"
+    with run_efisim.typed_volume(path, [command], {}) as volume:
         words = run_efisim.command_for(volume, ["--processors", str(threads)])
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     return float(figures(done.stdout)[0]["decode_tok_s" if decode else "prefill_tok_s"])
@@ -69,21 +61,6 @@ def efisim(settings: Settings, _limits: Limits, results: Results) -> None:
                 table.add(shape=shape, type=kind, what=what, threads=threads, **vars(found))
 
 
-def boot(path: Path, smp: int, commands: list[str]) -> str:
-    """What the program says in QEMU while it runs these commands on this model, then powers off."""
-    script, config, image = FOLDER / "bench.txt", FOLDER / "llmk.cfg", FOLDER / "bench.img"
-    script.write_text("\n".join([*commands, "/shutdown", ""]), encoding="utf-8")
-    config.write_text("autorun = bench.txt\n", encoding="utf-8")
-    files = ["--file", f"{script}:bench.txt", "--file", f"{config}:llmk.cfg"]
-    run_script("make_image.py", "--efi", BINARY, "--output", image, "--models", path, *files)
-    run = [sys.executable, str(ROOT / "scripts/run_qemu.py"), "--image", str(image), "--accel", "tcg", "--cpu", "max"]
-    run += ["--smp", str(smp), "--timeout", str(EMULATED_TIMEOUT_S)]
-    done = subprocess.run(run, capture_output=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise SystemExit(f"bench: QEMU ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
-    return re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", done.stdout.decode("latin-1"))
-
-
 def emulated(settings: Settings, _limits: Limits, results: Results) -> None:
     note = (
         "The 15M shape in QEMU TCG, -cpu max, OVMF. The choice is the set that the program measured to be the fastest; "
@@ -104,8 +81,9 @@ def emulated(settings: Settings, _limits: Limits, results: Results) -> None:
     commands = [f"/bench --json -p 32 -n 24 -r {runs}"]
     commands += [f"/bench --json -p 16 -n 12 -r {runs} --kernels {name}" for name in forced]
     for kind, path in (("f32", llama2c_model("15m")), ("q8_0", model("15m", "q8_0"))):
+        image = guest.image_with(path, commands)
         for smp in (1, 2):
-            rows = figures(boot(path, smp, commands))
+            rows = figures(guest.run(image, smp))
             best = max(row["decode_tok_s"] for row in rows[1:] or rows)
             for number, row in enumerate(rows):
                 speeds = {key: row[key] for key in ("decode_tok_s", "prefill_tok_s")}

@@ -100,6 +100,7 @@ void App::start()
     }
     if (m_config.threads) {
         m_platform.use_processors(*m_config.threads);
+        m_engine.keep_processors();
     }
     m_engine.want_kv_type(m_config.kv_type.value_or(KvType::f16));
     m_platform.use_bounce_buffer(m_config.bounce.value_or(true));
@@ -227,6 +228,7 @@ void App::scan()
 bool App::load(std::string_view path)
 {
     LoadBar bar(m_platform, m_keys, gguf::model_name(path));
+    const std::string_view expected = m_engine.kernels().gemm.name;
     auto loaded = m_engine.load(path, m_options.tokenizer, m_config.context.value_or(0), bar.observer());
     bar.finish(loaded.ok());
     if (!loaded.ok()) {
@@ -235,6 +237,12 @@ bool App::load(std::string_view path)
         say("error: {}", m_note);
         m_platform.console_style(Style::normal);
         return false;
+    }
+    if (m_engine.kernels().gemm.name != expected) {
+        say("[DJIBLAS] SGEMM kernel: {}, faster with this model", m_engine.kernels().gemm.title);
+    }
+    if (const size_t most = m_engine.calibration().processors[0].count; most > m_platform.processor_count()) {
+        say("[CPU] {} of {} processors work: faster with this model", m_platform.processor_count(), most);
     }
     return true;
 }

@@ -9,7 +9,6 @@ namespace llmk {
 
 namespace {
 constexpr size_t kCells = 20;
-constexpr uint64_t kRedrawsPerSecond = 10; // a serial line has other things to carry
 
 /// The first `columns` characters, each one column wide; `columns` becomes how many there were.
 std::string_view first_columns(std::string_view text, size_t& columns)
@@ -36,9 +35,10 @@ bool LoadBar::progress(uint64_t done_bytes, uint64_t total_bytes)
 {
     m_total_bytes = total_bytes;
     const uint64_t now = m_platform.ticks();
-    if (m_drawn == 0 || now - m_drawn >= m_platform.ticks_per_second() / kRedrawsPerSecond) {
-        m_drawn = now;
+    if (now >= m_next) {
         draw(done_bytes, total_bytes);
+        const uint64_t drawn = m_platform.ticks();
+        m_next = now + std::max(pause(), (drawn - now) * kDrawingShare);
     }
     return !m_keys.interrupt_pending();
 }

@@ -32,6 +32,8 @@ constexpr uint32_t kAvxBit = 28;       // CPUID.1:ECX
 constexpr uint64_t kXcr0Avx = 0x7;     // x87, SSE and YMM state; x87 can never be off
 constexpr uint64_t kXcr0Avx512 = 0xe0; // masks, upper halves of zmm0-15, zmm16-31
 constexpr uint64_t kXcr0Amx = 0x60000; // tile configuration, tile data
+constexpr uint32_t kXfdBit = 4;        // CPUID.(0Dh,1):EAX
+constexpr uint32_t kMsrXfd = 0x1c4;    // IA32_XFD: states whose first use is to fault
 constexpr uint64_t kCr4Osxsave = uint64_t{1} << 18;
 
 /// Faults unless CR4.OSXSAVE is set.
@@ -89,6 +91,12 @@ void read_version(CpuFeatures& cpu, uint32_t signature)
     }
 }
 
+/// Eight tiles of sixteen rows of 64 bytes, as the kernels shape them. Intel SDM vol. 2A, leaf 1Dh.
+bool has_tiles(const CpuidLeaf& palette)
+{
+    return palette.a >> 16 >= 1024 && (palette.b & 0xffff) >= 64 && palette.b >> 16 >= 8 && (palette.c & 0xffff) >= 16;
+}
+
 /// Hypervisors sign leaf 0x40000000, which lies outside the ranges that cpuid() knows; asked only when one is there.
 bool is_tcg()
 {
@@ -141,12 +149,15 @@ void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers)
         cpu.mask |= djiblas::kFeatureAvx512;
         cpu.mask |= cpu.avx512_vnni ? djiblas::kFeatureAvx512Vnni : 0u;
     }
+    if (cpu.amx_enabled && cpu.amx_tile && cpu.amx_int8 && has_tiles(registers.palette) && registers.tiles) {
+        cpu.mask |= djiblas::kFeatureAmxInt8;
+    }
 }
 
 uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported)
 {
-    const bool has_avx512 = (supported & kXcr0Avx512) == kXcr0Avx512;
-    return xcr0 | kXcr0Avx | (has_avx512 ? kXcr0Avx512 : 0u);
+    const auto all_of = [supported](uint64_t state) { return (supported & state) == state ? state : 0u; };
+    return xcr0 | kXcr0Avx | all_of(kXcr0Avx512) | all_of(kXcr0Amx);
 }
 
 CpuFeatures detect_cpu()
@@ -160,9 +171,13 @@ CpuFeatures detect_cpu()
     if (registers.extended.a >= 1) { // the last subleaf
         registers.extended1 = cpuid(7, 1);
     }
+    if (cpuid(0x1d).a >= 1) { // the last palette
+        registers.palette = cpuid(0x1d, 1);
+    }
     if (bit(registers.version.c, kOsxsaveBit)) {
         registers.xcr0 = read_xcr0();
     }
+    registers.tiles = may_use_tiles();
     read_version(cpu, registers.version.a);
     decode_features(cpu, registers);
     cpu.emulated = cpu.hypervisor && is_tcg();
@@ -184,6 +199,9 @@ void enable_avx()
                  :
                  : "c"(0), "a"(static_cast<uint32_t>(xcr0)), "d"(static_cast<uint32_t>(xcr0 >> 32))
                  : "memory");
+    if ((xcr0 & kXcr0Amx) != 0 && bit(cpuid(0xd, 1).a, kXfdBit)) {
+        asm volatile("wrmsr" : : "c"(kMsrXfd), "a"(0), "d"(0) : "memory");
+    }
 }
 
 } // namespace llmk

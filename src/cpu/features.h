@@ -35,23 +35,29 @@ struct FeatureRegisters {
     CpuidLeaf version;   ///< leaf 1
     CpuidLeaf extended;  ///< leaf 7, subleaf 0
     CpuidLeaf extended1; ///< leaf 7, subleaf 1; zero where subleaf 0 does not announce it
+    CpuidLeaf palette;   ///< leaf 1Dh, subleaf 1: the tiles of palette 1; zero where there are none
     uint64_t xcr0 = 0;   ///< zero where OSXSAVE is not set
+    bool tiles = false;  ///< may_use_tiles()
 };
+
+/// Whether this program may use AMX's tiles where CPUID and XCR0 have them: an operating system may want to be asked
+/// first. The platform defines it.
+bool may_use_tiles();
 
 /// Fills in the flags and the mask of `cpu`.
 void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers);
 
-/// XCR0 as enable_avx writes it: what is there, and YMM; the three states of AVX-512 where CPUID's leaf 0xD lists them
-/// all in `supported`. A processor refuses some of the three without the others, and without YMM. Intel SDM vol. 1
-/// 13.3.
+/// XCR0 as enable_avx writes it: what is there, and YMM; the three states of AVX-512 and the two of AMX where CPUID's
+/// leaf 0xD lists all of them in `supported`. A processor refuses some of the three or two without the others, and
+/// those of AVX-512 without YMM. Intel SDM vol. 1 13.3.
 uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported);
 
 /// Reads CPUID and XCR0 (only when OSXSAVE is set: XGETBV faults otherwise). Never faults on any x86-64.
 CpuFeatures detect_cpu();
 
-/// Sets CR4.OSXSAVE and XCR0 |= x87|SSE|AVX, and AVX-512's state where there is one, on *this* processor if CPUID
-/// reports XSAVE and AVX. Ring 0 only: it is called by src/platform/uefi on every processor before detect_cpu (firmware
-/// leaves it off). AMD64 APM vol. 2 11.5.
+/// Sets CR4.OSXSAVE and XCR0 |= x87|SSE|AVX, and AVX-512's and AMX's states where there are any, on *this* processor if
+/// CPUID reports XSAVE and AVX. Ring 0 only: it is called by src/platform/uefi on every processor before detect_cpu
+/// (firmware leaves it off). AMD64 APM vol. 2 11.5.
 void enable_avx();
 
 } // namespace llmk

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// The table of kernel sets, completion from the sets below, and the measurement that chooses. Features alone choose
-// badly: under an emulator FMA can be many times slower than a multiplication and an addition.
+// The table of kernel sets, completion from the sets below, and the rules that choose.
 #include "cpu/kernels.h"
 
-#include "llmk/platform.h"
+#include <algorithm>
 
 namespace llmk {
 
 namespace {
 
-constexpr const KernelSet* kSets[] = {&djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
-                                      &djiblas::kAvx2,       &djiblas::kSse2,   &djiblas::kScalar};
+constexpr const KernelSet* kSets[] = {&djiblas::kAmxInt8, &djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
+                                      &djiblas::kAvx2,    &djiblas::kSse2,       &djiblas::kScalar};
 static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
 
 struct FeatureName {
@@ -26,6 +25,7 @@ constexpr FeatureName kFeatureNames[] = {
     {djiblas::kFeatureAvx512, "AVX-512 (F, BW, DQ, VL)"},
     {djiblas::kFeatureAvx512Vnni, "AVX512-VNNI"},
     {djiblas::kFeatureAvxVnni, "AVX-VNNI"},
+    {djiblas::kFeatureAmxInt8, "AMX-INT8"},
 };
 
 bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }
@@ -41,22 +41,19 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
     KernelSet set = *kSets[index];
     for (size_t i = index + 1; i < std::size(kSets); i++) {
         if (is_usable(*kSets[i], cpu)) {
-            if (set.gemv_f32 == nullptr) { // it sums in the order of its set's gemv_f32
-                set.gemm_f32_exact = kSets[i]->gemm_f32_exact;
-            }
             fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
-                         &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
-                         &KernelSet::gemm_q8, &KernelSet::attention_f32, &KernelSet::attention_f16,
-                         &KernelSet::attention_q8_0, &KernelSet::attention_merge, &KernelSet::pack_f16,
-                         &KernelSet::pack_q8_0, &KernelSet::softmax, &KernelSet::rmsnorm, &KernelSet::layernorm,
-                         &KernelSet::swiglu, &KernelSet::gelu_tanh, &KernelSet::gelu_erf, &KernelSet::geglu,
-                         &KernelSet::softcap, &KernelSet::add, &KernelSet::rope_pairs, &KernelSet::rope_halves,
-                         &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16, &KernelSet::dequantize_q8_0,
-                         &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1, &KernelSet::dequantize_q5_0,
-                         &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k, &KernelSet::dequantize_q3_k,
-                         &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k, &KernelSet::dequantize_q6_k,
-                         &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs, &KernelSet::quantize_input,
-                         &KernelSet::panels);
+                         &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::gemm_f32_exact,
+                         &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8, &KernelSet::attention_f32,
+                         &KernelSet::attention_f16, &KernelSet::attention_q8_0, &KernelSet::attention_merge,
+                         &KernelSet::pack_f16, &KernelSet::pack_q8_0, &KernelSet::softmax, &KernelSet::rmsnorm,
+                         &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh, &KernelSet::gelu_erf,
+                         &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add, &KernelSet::rope_pairs,
+                         &KernelSet::rope_halves, &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16,
+                         &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1,
+                         &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k,
+                         &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k,
+                         &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs,
+                         &KernelSet::quantize_input, &KernelSet::panels);
         }
     }
     return set;
@@ -83,149 +80,7 @@ Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
                 set.name, missing);
 }
 
-// --- calibration ----------------------------------------------------------------------------------------------------
-
-constexpr size_t kPositions = 128;
-constexpr size_t kHeadDim = 64;
-constexpr size_t kHeads = 4; // that share a head of keys and values
-constexpr size_t kBatch = 4;
-constexpr size_t kGroup = 32;
-constexpr int kTimedRuns = 3;
-
-/// The workload, carved from the caller's scratch. Every block is a multiple of 64 bytes.
-struct Workload {
-    float* weights;                   // (kCalibrationRows, kCalibrationCols)
-    float* x;                         // (kBatch, kCalibrationCols)
-    float* y;                         // (kBatch, kCalibrationRows)
-    float* scales;                    // (kCalibrationRows, kCalibrationCols / kGroup)
-    uint8_t* keys;                    // (kPositions, kHeadDim), binary16
-    uint8_t* values;                  // (kPositions, kHeadDim), binary16
-    float* query;                     // (kHeads, kHeadDim)
-    float* out;                       // (kHeads, kHeadDim)
-    int8_t* codes;                    // (kBatch, kCalibrationCols)
-    djiblas::InputScale* code_scales; // (kBatch, kCalibrationCols / kInputBlock)
-};
-
-constexpr size_t kCodeFloats = kBatch * kCalibrationCols / sizeof(float);
-constexpr size_t kCodeScaleFloats =
-    kBatch * kCalibrationCols / djiblas::kInputBlock * (sizeof(djiblas::InputScale) / sizeof(float));
-constexpr size_t kScales = kCalibrationRows * kCalibrationCols / kGroup;
-constexpr size_t kWorkloadFloats = kCalibrationRows * kCalibrationCols + kBatch * kCalibrationCols +
-                                   kBatch * kCalibrationRows + kScales + 2 * kPositions * kHeadDim +
-                                   2 * kHeads * kHeadDim + kCodeFloats + kCodeScaleFloats;
-static_assert(kWorkloadFloats * sizeof(float) <= kCalibrationScratchBytes);
-
-Workload lay_out(void* scratch)
-{
-    auto* next = static_cast<float*>(scratch);
-    // Values as weights have them: zeros and subnormals would be timed wrongly.
-    uint32_t state = 1;
-    for (size_t i = 0; i < kWorkloadFloats; i++) {
-        state = state * 1664525u + 1013904223u; // Numerical Recipes' generator
-        next[i] = static_cast<float>(state >> 8 | 1u) * 0x1p-24f - 0.5f;
-    }
-    const auto take = [&next](size_t count) {
-        float* block = next;
-        next += count;
-        return block;
-    };
-    Workload work;
-    work.weights = take(kCalibrationRows * kCalibrationCols);
-    work.x = take(kBatch * kCalibrationCols);
-    work.y = take(kBatch * kCalibrationRows);
-    work.scales = take(kScales);
-    // Packed in place: what is written lies before what is still to be read.
-    const auto take_packed = [&take] {
-        float* block = take(kPositions * kHeadDim);
-        auto* packed = reinterpret_cast<uint8_t*>(block);
-        djiblas::kScalar.pack_f16(packed, block, kPositions * kHeadDim);
-        return packed;
-    };
-    work.keys = take_packed();
-    work.values = take_packed();
-    work.query = take(kHeads * kHeadDim);
-    work.out = take(kHeads * kHeadDim);
-    work.codes = reinterpret_cast<int8_t*>(take(kCodeFloats));
-    work.code_scales = reinterpret_cast<djiblas::InputScale*>(take(kCodeScaleFloats));
-    return work;
-}
-
-/// Decode and prefill, of float, int8 and panels: about as many multiply-adds each.
-void run_matmul(const KernelSet& set, const Workload& work)
-{
-    set.gemv_f32(work.y, work.weights, work.x, kCalibrationRows, kCalibrationCols);
-    set.gemm_f32(work.y, kCalibrationRows, work.weights, work.x, kCalibrationCols, kCalibrationRows / kBatch,
-                 kCalibrationCols, kBatch);
-    // Any bytes are int8 values: the float weights and inputs serve once more.
-    set.gemv_q8(work.y, reinterpret_cast<const int8_t*>(work.weights), work.scales,
-                reinterpret_cast<const int8_t*>(work.x), work.scales, kCalibrationRows, kCalibrationCols, kGroup);
-    set.quantize_input(work.codes, work.code_scales, work.x, kBatch * kCalibrationCols);
-    const auto* panels = reinterpret_cast<const uint8_t*>(work.weights);
-    const auto product = [&](djiblas::PanelType type, size_t batch) {
-        set.panels->product[static_cast<size_t>(type)](work.y, kCalibrationRows, panels,
-                                                       kCalibrationRows / djiblas::kPanelRows / batch,
-                                                       {work.codes, work.code_scales, batch, kCalibrationCols});
-    };
-    product(djiblas::PanelType::q8_0, 1);
-    product(djiblas::PanelType::q4_0, 1);
-    product(djiblas::PanelType::q4_0, kBatch);
-}
-
-void run_attention(const KernelSet& set, const Workload& work)
-{
-    const djiblas::AttentionTask task = {.query = work.query,
-                                         .out = work.out,
-                                         .stride = kHeads * kHeadDim,
-                                         .count = 1,
-                                         .heads = kHeads,
-                                         .head_dim = kHeadDim,
-                                         .keys = work.keys,
-                                         .values = work.values,
-                                         .position = kPositions - 1,
-                                         .window = kPositions,
-                                         .begin = 0,
-                                         .end = kPositions,
-                                         .divisor = 8.0f,
-                                         .softcap = 0.0f};
-    set.attention_f16(task);
-}
-
-uint64_t best_ticks(Platform& platform, const KernelSet& set, const Workload& work,
-                    void (*run)(const KernelSet&, const Workload&))
-{
-    run(set, work);
-    uint64_t best = UINT64_MAX;
-    for (int i = 0; i < kTimedRuns; i++) {
-        const uint64_t start = platform.ticks();
-        run(set, work);
-        const uint64_t ticks = platform.ticks() - start;
-        best = ticks < best ? ticks : best;
-    }
-    return best;
-}
-
 bool is_baseline(const KernelSet& set) { return (set.features & ~djiblas::kFeatureSse2) == 0; }
-
-/// Index of the set to use. Of equals (a clock too coarse to tell) the first counts, which is the best by expectation.
-/// An emulator's wide set is not taken at all: there a quarter is within what one interruption can do to a measurement.
-size_t fastest(const KernelChoice& choice, uint64_t KernelTiming::*ticks, bool emulated)
-{
-    const auto best_of = [&](bool baseline) {
-        size_t best = std::size(kSets);
-        for (size_t i = 0; i < choice.timing_count; i++) {
-            const bool counts = choice.timings[i].usable && is_baseline(*kSets[i]) == baseline;
-            if (counts && (best == std::size(kSets) || choice.timings[i].*ticks < choice.timings[best].*ticks)) {
-                best = i;
-            }
-        }
-        return best;
-    };
-    const size_t baseline = best_of(true);
-    const size_t wide = best_of(false);
-    const bool wide_wins =
-        !emulated && wide < std::size(kSets) && choice.timings[wide].*ticks * 5 <= choice.timings[baseline].*ticks * 4;
-    return wide_wins ? wide : baseline;
-}
 
 } // namespace
 
@@ -244,32 +99,61 @@ Result<KernelSet> complete_kernel_set(std::string_view name, const CpuFeatures& 
     return unknown_set(name);
 }
 
-KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void* scratch)
+bool may_choose(const KernelSet& set, const CpuFeatures& cpu)
 {
-    const Workload work = lay_out(scratch);
+    return is_usable(set, cpu) && (!cpu.emulated || is_baseline(set));
+}
+
+KernelChoice expect_kernels(const CpuFeatures& cpu)
+{
     KernelChoice choice{};
-    for (size_t i = 0; i < std::size(kSets); i++) {
-        KernelTiming& timing = choice.timings[choice.timing_count++];
-        timing.name = kSets[i]->name;
-        timing.usable = is_usable(*kSets[i], cpu);
-        if (!timing.usable) {
-            continue;
+    for (size_t i = std::size(kSets); i-- > 0;) {
+        choice.timings[i] = {.name = kSets[i]->name, .usable = is_usable(*kSets[i], cpu)};
+        if (may_choose(*kSets[i], cpu)) {
+            choice.gemm = choice.attention = complete(i, cpu);
         }
-        const KernelSet set = complete(i, cpu);
-        timing.matmul_ticks = best_ticks(platform, set, work, run_matmul);
-        timing.attention_ticks = best_ticks(platform, set, work, run_attention);
     }
-    choice.gemm = complete(fastest(choice, &KernelTiming::matmul_ticks, cpu.emulated), cpu);
-    choice.attention = complete(fastest(choice, &KernelTiming::attention_ticks, cpu.emulated), cpu);
     return choice;
+}
+
+size_t fastest_kernels(std::span<const KernelTiming> timings)
+{
+    constexpr double kMargin = 0.95;
+    uint64_t decode = UINT64_MAX;
+    uint64_t prefill = UINT64_MAX;
+    for (const KernelTiming& timing : timings) {
+        if (timing.timed) {
+            decode = std::min(decode, std::max<uint64_t>(timing.decode_ticks, 1));
+            prefill = std::min(prefill, std::max<uint64_t>(timing.prefill_ticks, 1));
+        }
+    }
+    const auto score = [&](size_t i) {
+        return static_cast<double>(timings[i].decode_ticks) / static_cast<double>(decode) +
+               static_cast<double>(timings[i].prefill_ticks) / static_cast<double>(prefill);
+    };
+    const auto best_of = [&](bool baseline) {
+        size_t best = timings.size();
+        for (size_t i = 0; i < timings.size(); i++) {
+            if (timings[i].timed && is_baseline(*kSets[i]) == baseline &&
+                (best == timings.size() || score(i) < score(best))) {
+                best = i;
+            }
+        }
+        return best;
+    };
+    const size_t baseline = best_of(true);
+    const size_t wide = best_of(false);
+    if (wide == timings.size() || baseline == timings.size()) {
+        return std::min(wide, baseline);
+    }
+    return score(wide) <= score(baseline) * kMargin ? wide : baseline;
 }
 
 Result<KernelChoice> force_kernels(std::string_view name, const CpuFeatures& cpu)
 {
     const KernelSet set = TRY(complete_kernel_set(name, cpu));
-    KernelChoice choice{};
-    choice.gemm = set;
-    choice.attention = set;
+    KernelChoice choice = expect_kernels(cpu);
+    choice.gemm = choice.attention = set;
     choice.forced = true;
     return choice;
 }

@@ -9,8 +9,6 @@
 
 namespace llmk {
 
-class Platform;
-
 using djiblas::KernelSet;
 
 /// Best first by expectation; calibration decides.
@@ -24,29 +22,31 @@ Result<KernelSet> complete_kernel_set(std::string_view name, const CpuFeatures& 
 struct KernelTiming {
     const char* name = nullptr;
     bool usable = false;
-    uint64_t matmul_ticks = 0;    ///< best of three of GEMV, SGEMM and int8 GEMV of kCalibrationRows x kCalibrationCols
-    uint64_t attention_ticks = 0; ///< best of three of four heads over 128 positions in F16
+    bool timed = false;         ///< false: not measured, or so slow at the first look that it was left at that
+    uint64_t decode_ticks = 0;  ///< of a pass of one token; best of some
+    uint64_t prefill_ticks = 0; ///< of a pass of several tokens; best of some
 };
 
 struct KernelChoice {
-    KernelSet gemm;      ///< complete; everything but attention comes from here
-    KernelSet attention; ///< complete; attention_*, pack_* and their dequantize_* come from here
-    KernelTiming timings[8];
-    size_t timing_count = 0;
+    KernelSet gemm;          ///< complete; everything but attention comes from here
+    KernelSet attention;     ///< complete; attention_*, pack_* and their dequantize_* come from here
+    KernelTiming timings[8]; ///< of each set, best by expectation first
+    bool measured = false;   ///< false: by expectation, or forced
     bool forced = false;
 };
 
-constexpr size_t kCalibrationRows = 96;
-constexpr size_t kCalibrationCols = 288;
+/// The choice before anything was measured: the first usable set of the table. Under a known emulator
+/// (CpuFeatures::emulated) the first that needs no more than baseline x86-64: there FMA comes out anywhere around
+/// SSE2's speed and can be many times slower, depending on the emulator's host.
+KernelChoice expect_kernels(const CpuFeatures& cpu);
 
-/// Runs each usable set once untimed (an emulator translates then), then takes the best of three, and picks the fastest
-/// for products and for attention. A set that needs more than baseline x86-64 must be faster than the best of the
-/// baseline sets by a quarter: where vectors really are wider it is by far, while an emulator's FMA comes out anywhere
-/// around SSE2's speed, depending on its host; under a known emulator (CpuFeatures::emulated) only baseline sets are
-/// chosen, the others can be forced. A few milliseconds. `scratch` holds at least kCalibrationScratchBytes,
-/// 64-byte aligned.
-KernelChoice calibrate_kernels(Platform& platform, const CpuFeatures& cpu, void* scratch);
-constexpr size_t kCalibrationScratchBytes = 256 * 1024;
+/// Whether a set is a candidate at all: usable, and under a known emulator a baseline one. The others can be forced.
+bool may_choose(const KernelSet& set, const CpuFeatures& cpu);
+
+/// Index of the timed set to use: that with the smallest sum of decode and prefill, each in units of the best. A set
+/// that needs more than baseline x86-64 must be better than the baseline's best by a twentieth. Of equals (a clock too
+/// coarse to tell) the first counts. At least one must have been timed.
+size_t fastest_kernels(std::span<const KernelTiming> timings);
 
 /// No measurement: this set for everything.
 Result<KernelChoice> force_kernels(std::string_view name, const CpuFeatures& cpu);

@@ -31,12 +31,16 @@ bool Engine::note_processors()
     return true;
 }
 
-Result<KernelChoice> Engine::measure()
+void Engine::calibrate()
 {
-    void* const scratch = TRY(m_platform.pages_alloc(kCalibrationScratchBytes));
-    const KernelChoice choice = calibrate_kernels(m_platform, m_cpu, scratch);
-    m_platform.pages_free(scratch, kCalibrationScratchBytes);
-    return choice;
+    m_calibration = calibrate_kernels(m_platform, *m_session, m_model->desc, m_cpu, m_kernels);
+    if (!m_keep_processors) {
+        calibrate_processors(m_platform, *m_session, m_calibration);
+    }
+    if (const size_t most = m_calibration.processors[0].count; most > m_platform.processor_count()) {
+        note(LogCode::cpu,
+             Text<101>("{} of {} processors work: faster with this model", m_platform.processor_count(), most));
+    }
 }
 
 void Engine::forget_speeds()
@@ -49,17 +53,28 @@ void Engine::forget_speeds()
 
 Result<void> Engine::use_kernels(std::string_view name)
 {
-    m_kernels = TRY(name == "auto" ? measure() : force_kernels(name, m_cpu));
+    m_kernels = name == "auto" ? expect_kernels(m_cpu) : TRY(force_kernels(name, m_cpu));
+    if (!m_kernels.forced && loaded()) {
+        calibrate();
+    }
     forget_speeds();
-    note(LogCode::kernels, Text<101>("SGEMM {}, attention {}", m_kernels.gemm.title, m_kernels.attention.title));
+    note_kernels();
     return success();
+}
+
+void Engine::note_kernels()
+{
+    const std::string_view how = m_kernels.forced ? "forced" : m_kernels.measured ? "measured" : "expected";
+    note(LogCode::kernels,
+         Text<101>("SGEMM {}, attention {}: {}", m_kernels.gemm.title, m_kernels.attention.title, how));
 }
 
 Result<void> Engine::use_attention(std::string_view name)
 {
-    m_kernels.attention = name == "auto" ? TRY(measure()).attention : TRY(complete_kernel_set(name, m_cpu));
+    const std::string_view wanted = name == "auto" ? std::string_view(m_kernels.gemm.name) : name;
+    m_kernels.attention = TRY(complete_kernel_set(wanted, m_cpu));
     forget_speeds();
-    note(LogCode::kernels, Text<101>("attention {}", m_kernels.attention.title));
+    note_kernels();
     return success();
 }
 
@@ -88,6 +103,10 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
         return how.error();
     }
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how.value());
+    if (!m_kernels.forced) {
+        calibrate();
+        note_kernels();
+    }
     m_sentinel.reset_budgets();
     note(LogCode::load, Text<101>("{} ({}), context {}", file_name(path), m_model->desc.format, plan.context));
     note_kv_type();
@@ -102,6 +121,7 @@ void Engine::unload()
     m_session.reset();
     m_model.reset();
     m_zones.release_model();
+    m_calibration = {};
 }
 
 Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
@@ -112,6 +132,7 @@ Result<ChatTemplate> Engine::find_chat_template(std::string_view name)
 
 Result<WeightReport> Engine::verify()
 {
+    LateSums(*m_model).finish();
     const WeightReport report = verify_weights(m_platform, *m_model, m_zones[ZoneId::weights]);
     if (report.changed > 0) {
         const Trip trip = m_sentinel.weights_changed(report.first, report.address);

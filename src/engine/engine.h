@@ -4,6 +4,7 @@
 // the model that is loaded, if any. The REPL, the menu and the host tool talk to this.
 #pragma once
 
+#include "engine/calibration.h"
 #include "engine/chat.h"
 #include "model/weight_checks.h"
 
@@ -16,13 +17,16 @@ public:
     Engine& operator=(const Engine&) = delete;
     ~Engine() { unload(); }
 
-    /// Reserves ZONEC, detects the processor and chooses kernels: by measurement, or the set called `kernels`.
+    /// Reserves ZONEC, detects the processor and chooses kernels: by expectation, until a model is there to measure
+    /// with; or the set called `kernels`.
     Result<void> start(std::string_view kernels);
     /// Forces a set for everything, or measures again with "auto". The conversation goes on.
     Result<void> use_kernels(std::string_view name);
+    /// How many processors work is a person's choice: calibration leaves it alone.
+    void keep_processors() { m_keep_processors = true; }
     /// Puts a choice back that kernels() gave before.
     void restore_kernels(const KernelChoice& choice) { m_kernels = choice; }
-    /// Forces a set for attention only, or takes the measured one with "auto".
+    /// Forces a set for attention only, or takes that of the products with "auto".
     Result<void> use_attention(std::string_view name);
 
     /// Loads a model in place of the one there. On failure none is loaded. `tokenizer` and `context` may be empty and
@@ -30,6 +34,9 @@ public:
     Result<void> load(std::string_view path, std::string_view tokenizer, uint64_t context,
                       const LoadObserver& observer);
     void unload();
+    /// Does about a millisecond of what the load has put off, for when there is nothing else to do. False when nothing
+    /// is left.
+    bool work_off() { return m_model && LateSums(*m_model).step(); }
     /// Compares the checksums of WEIGHTS with those of the load. Status::tripped names what has changed; the dump is
     /// the caller's.
     Result<WeightReport> verify();
@@ -58,6 +65,7 @@ public:
     Sentinel& sentinel() { return m_sentinel; }
     const CpuFeatures& cpu() const { return m_cpu; }
     const KernelChoice& kernels() const { return m_kernels; }
+    const Calibration& calibration() const { return m_calibration; }
     uint64_t start_ticks() const { return m_start_ticks; }
 
     void note(LogCode code, std::string_view text) { m_log.add(m_platform.ticks(), code, text); }
@@ -65,9 +73,10 @@ public:
     bool note_processors();
 
 private:
-    Result<KernelChoice> measure();
+    void calibrate();
     Result<void> reopen(uint64_t context, KvType type);
     void note_kv_type();
+    void note_kernels();
     /// What was learned with other kernels.
     void forget_speeds();
 
@@ -80,6 +89,8 @@ private:
     Sentinel m_sentinel;
     CpuFeatures m_cpu;
     KernelChoice m_kernels;
+    Calibration m_calibration; ///< of the loaded model
+    bool m_keep_processors = false;
     uint64_t m_start_ticks = 0;
     KvType m_kv_type = KvType::f16;
     std::optional<Model> m_model;

@@ -254,7 +254,8 @@ void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspa
     Pass pass(model, ops, cache, workspace, tokens.size(), position);
     pass.embed(tokens);
     pass.prepare_rope();
-    for (uint64_t i = 0; i < model.desc.block_count; ++i) {
+    const uint64_t layers = std::min<uint64_t>(model.desc.block_count, workspace.layers);
+    for (uint64_t i = 0; i < layers; ++i) {
         pass.run_layer(i);
     }
     if (wanted != LogitsWanted::none) {

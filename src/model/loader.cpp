@@ -158,8 +158,10 @@ Result<void> load_weights(Platform& platform, Zones& zones, Model& model, const 
     const auto load = [&]() -> Result<void> {
         const uint64_t extra = Arena::usable_bytes(plan.weights - Arena::extent_bytes(tensor_bytes(model.desc)));
         const uint64_t started = platform.ticks();
-        model.read_bytes = TRY(read_weights(platform, weights, model.desc, extra, observer));
+        const WeightsRead read = TRY(read_weights(platform, weights, model.desc, extra, observer));
         model.read_ticks = platform.ticks() - started;
+        model.read_bytes = read.bytes;
+        model.summed_tensors = read.summed ? model.desc.tensors.size() : 0;
         TRY(weights.add_extent(platform, extra));
         TRY(model.vocabulary.load(platform, model.desc.vocabulary, weights));
         model.tokenizer = model.vocabulary.get();

@@ -64,6 +64,7 @@ struct Workspace {
     size_t logit_rows = 0;
     float* logits = nullptr;            ///< (logit_rows, vocab_size)
     SumOrder order = SumOrder::fastest; ///< of the pass that comes next
+    uint64_t layers = UINT64_MAX;       ///< of the pass that comes next, where it is to run only so many, for its time
 };
 
 enum class LogitsWanted : uint8_t { none, last, all };
@@ -104,7 +105,10 @@ struct Model {
     void* bound = nullptr;                ///< the architecture's own, in WEIGHTS
     uint64_t extra_checksum = 0;          ///< of what lies in WEIGHTS beside the tensors
     uint64_t read_bytes = 0;              ///< of weights, from the model's files
-    uint64_t read_ticks = 0;              ///< that it took, summing included
+    uint64_t read_ticks = 0;              ///< that it took, with what is done to them meanwhile
+    /// The first tensor without its checksum, and the first of its blocks: see LateSums.
+    size_t summed_tensors = 0;
+    uint64_t summed_blocks = 0;
 
     /// The tensor of a role; data is null when the model has none.
     Tensor tensor(TensorRole role, uint32_t layer = 0) const;

@@ -251,10 +251,7 @@ constexpr bool in_order()
 static_assert(in_order());
 
 /// Whether products of a batch can have the bits of those of its rows.
-bool sums_as_single(const KernelSet& kernels, TensorType type)
-{
-    return type == TensorType::q8_group || (type == TensorType::f32 && kernels.gemm_f32_exact != nullptr);
-}
+bool sums_as_single(TensorType type) { return type == TensorType::q8_group || type == TensorType::f32; }
 
 /// Row `b` of an input, by itself.
 Activation row_of(const Activation& input, size_t b, uint64_t group)
@@ -336,7 +333,7 @@ void Ops::rows_of_product(const Product& product, const Activation& input, size_
 {
     const Tensor& weight = product.weight;
     const auto rows = weight_kernel(weight.type).rows;
-    if (input.order == SumOrder::fastest || input.batch == 1 || sums_as_single(kernels(), weight.type)) {
+    if (input.order == SumOrder::fastest || input.batch == 1 || sums_as_single(weight.type)) {
         rows(kernels(), product.y, product.y_stride, weight, input, first, end - first);
         return;
     }

@@ -42,7 +42,8 @@ void BlockSums::add_part(void* sums, size_t part)
 
 WeightFinisher::WeightFinisher(Platform& platform, ModelDesc& desc, uint64_t total_bytes)
     : m_platform(platform), m_tensors(desc.tensors.span()),
-      m_processors(total_bytes < kWorthTheOthersBytes ? 1 : platform.processor_count()), m_repacker(platform, desc)
+      m_processors(total_bytes < kWorthTheOthersBytes ? 1 : platform.processor_count()),
+      m_late(platform.files_need_processors()), m_repacker(platform, desc)
 {
 }
 
@@ -78,6 +79,10 @@ void WeightFinisher::next()
             return;
         }
     }
+    if (m_late) {
+        m_doing = Doing::nothing;
+        return;
+    }
     m_sums = BlockSums(m_tensors.subspan(m_first, m_begun - m_first));
     begin(Doing::summing, BlockSums::add_part, &m_sums, m_sums.parts());
 }
@@ -87,7 +92,7 @@ void WeightFinisher::ready(size_t count)
     m_ready = count;
     if (m_processors == 1) {
         finish();
-    } else if (m_platform.parallel_done()) { // else the others are still at the last ones
+    } else if (!m_late && m_platform.parallel_done()) { // else the others are still at the last ones
         next();
     }
 }
@@ -97,6 +102,27 @@ void WeightFinisher::finish()
     do {
         next();
     } while (m_doing != Doing::nothing);
+}
+
+bool LateSums::step()
+{
+    constexpr uint64_t kStepBlocks = (4u << 20) / kCheckBlockBytes;
+    const std::span<TensorDesc> tensors = m_model.desc.tensors.span();
+    size_t& index = m_model.summed_tensors;
+    uint64_t& block = m_model.summed_blocks;
+    for (uint64_t left = kStepBlocks; left > 0 && index < tensors.size();) {
+        TensorDesc& tensor = tensors[index];
+        const uint64_t count = std::min(left, block_count(tensor) - block);
+        for (uint64_t i = 0; i < count; ++i, ++block) {
+            tensor.checksum += block_sum(tensor.data, tensor.size_bytes, block);
+        }
+        left -= count;
+        if (block == block_count(tensor)) {
+            ++index;
+            block = 0;
+        }
+    }
+    return index < tensors.size();
 }
 
 uint64_t extra_checksum(const Arena& weights)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // What becomes of weights once they are read: they are laid out as the kernels want them, and summed, by the other
-// processors where there are any, while the next ones are read. /verify compares the checksums. Of a tensor it is the
+// processors where there are any, while the next ones are read. Where that would hold the reading up (an emulator's
+// devices and processors share those of its host), they are laid out when all is read, and summed while the program
+// waits for a key, or when /verify wants the sums. /verify compares the checksums. Of a tensor it is the
 // sum of its blocks' checksums, each with its number mixed in, so that blocks can be done in any order by any
 // processor, and a change within one block always shows. Order for a tensor: it is read, then laid out as the kernels
 // want it, then summed.
@@ -36,7 +38,8 @@ private:
 constexpr uint64_t kWorthTheOthersBytes = 128u << 20;
 
 /// Repacks and then sums tensors as they become complete. With other processors the caller goes on meanwhile; alone, it
-/// does the work itself, between two reads, while the bytes are in the cache.
+/// does the work itself, between two reads, while the bytes are in the cache. Where Platform::files_need_processors,
+/// the others begin in finish(), and the sums are LateSums'.
 class WeightFinisher {
 public:
     /// `total_bytes` are those of all tensors.
@@ -50,8 +53,10 @@ public:
     Result<void> prepare();
     /// The first `count` tensors are in memory.
     void ready(size_t count);
-    /// Returns when all that are ready are repacked and summed.
+    /// Returns when all that are ready are repacked and, unless late, summed.
     void finish();
+    /// Whether LateSums has the sums to make.
+    bool late() const { return m_late; }
 
 private:
     enum class Doing : uint8_t { nothing, repacking, summing };
@@ -62,12 +67,29 @@ private:
     Platform& m_platform;
     std::span<TensorDesc> m_tensors;
     size_t m_processors;
+    bool m_late;
     Doing m_doing = Doing::nothing;
     size_t m_first = 0; ///< of the tensors that are being done
     size_t m_begun = 0; ///< their end
     size_t m_ready = 0;
     Repacker m_repacker;
     BlockSums m_sums;
+};
+
+/// The sums that the load has left, in steps that nobody notices who types meanwhile.
+class LateSums {
+public:
+    explicit LateSums(Model& model) : m_model(model) {}
+    /// Sums about four megabytes: a millisecond. False when nothing is left to sum.
+    bool step();
+    void finish()
+    {
+        while (step()) {
+        }
+    }
+
+private:
+    Model& m_model;
 };
 
 /// What /verify found.

@@ -134,6 +134,7 @@ public:
     Result<void> prepare() { return m_finisher.prepare(); }
     /// When all is read.
     void finish() { m_finisher.finish(); }
+    bool summed() const { return !m_finisher.late(); }
 
 private:
     /// One file is open at a time.
@@ -204,8 +205,8 @@ bool weights_fit(const ModelDesc& desc, FreeMemory& memory)
     return plan_pieces(desc, memory, pieces) > 0;
 }
 
-Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
-                              const LoadObserver& observer)
+Result<WeightsRead> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
+                                 const LoadObserver& observer)
 {
     FreeMemory memory(platform);
     Piece pieces[kMaxPieces];
@@ -227,7 +228,7 @@ Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& des
         TRY(reader.read(pieces[i], data[i]));
     }
     reader.finish();
-    return total;
+    return WeightsRead{total, reader.summed()};
 }
 
 } // namespace llmk

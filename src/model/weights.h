@@ -26,11 +26,15 @@ uint64_t tensor_bytes(const ModelDesc& desc);
 /// Takes pieces for the tensors off `memory`; false when they do not fit.
 bool weights_fit(const ModelDesc& desc, FreeMemory& memory);
 
+struct WeightsRead {
+    uint64_t bytes = 0;
+    bool summed = false; ///< else LateSums does it
+};
+
 /// Takes extents of WEIGHTS and reads the tensors into them; each TensorDesc::data then says where it lies. Leaves room
-/// for one more extent of `extra` usable bytes. Returns how many bytes were read. On failure extents may have been
-/// taken. Tensors are repacked and
-/// summed meanwhile: TensorDesc::panels, TensorDesc::checksum.
-Result<uint64_t> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
-                              const LoadObserver& observer);
+/// for one more extent of `extra` usable bytes. On failure extents may have been taken. Tensors are repacked
+/// (TensorDesc::panels) and summed (TensorDesc::checksum) meanwhile, or the sums are left to LateSums.
+Result<WeightsRead> read_weights(Platform& platform, Arena& weights, ModelDesc& desc, uint64_t extra,
+                                 const LoadObserver& observer);
 
 } // namespace llmk

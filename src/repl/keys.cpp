@@ -38,7 +38,9 @@ Key KeyQueue::wait()
 {
     Key key;
     while (!next(key)) {
-        m_platform.idle(kPollMilliseconds);
+        if (m_work == nullptr || !m_work(m_work_context)) {
+            m_platform.idle(kPollMilliseconds);
+        }
     }
     return key;
 }

@@ -30,13 +30,20 @@ public:
     bool interrupt_pending();
     /// The next key, if there is one. Does not block; interrupts are keys like any other here.
     bool next(Key& key);
-    /// Rests until there is a key.
+    /// Rests until there is a key. With something to do meanwhile, that is done first, as long as it returns true.
     Key wait();
+    void meanwhile(bool (*work)(void* context), void* context)
+    {
+        m_work = work;
+        m_work_context = context;
+    }
     /// Forgets what waits here (not what waits at the platform).
     void clear() { m_count = 0; }
 
 private:
     Platform& m_platform;
+    bool (*m_work)(void* context) = nullptr;
+    void* m_work_context = nullptr;
     Key m_keys[kCapacity];
     size_t m_first = 0;
     size_t m_count = 0;

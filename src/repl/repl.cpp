@@ -182,6 +182,7 @@ void Repl::handle(std::string_view input)
 ReplExit Repl::run()
 {
     m_editor.set_completer(complete_command, nullptr);
+    m_keys.meanwhile([](void* engine) { return static_cast<Engine*>(engine)->work_off(); }, &m_engine);
     m_exit.reset();
     while (!m_exit) {
         std::string_view input;
@@ -197,6 +198,7 @@ ReplExit Repl::run()
             break;
         }
     }
+    m_keys.meanwhile(nullptr, nullptr);
     return *m_exit;
 }
 

@@ -188,8 +188,8 @@ void report_cpu(Engine& engine, LineSink& out)
     }
     out.line("features:{}", features);
     const auto state = [](bool enabled) { return enabled ? "enabled" : "off"; };
-    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}", cpu.osxsave, cpu.xcr0, state(cpu.avx_enabled),
-             state(cpu.avx512_enabled));
+    out.line("osxsave: {}, xcr0: 0x{:x}, AVX state {}, AVX-512 state {}, AMX state {}", cpu.osxsave, cpu.xcr0,
+             state(cpu.avx_enabled), state(cpu.avx512_enabled), state(cpu.amx_enabled));
     Platform& platform = engine.platform();
     out.line("processors in use: {}{}{}", platform.processor_count(), platform.processors_note().empty() ? "" : "; ",
              platform.processors_note());
@@ -202,17 +202,29 @@ void report_kernels(Engine& engine, LineSink& out)
     const KernelChoice& choice = engine.kernels();
     out.line("SGEMM and the rest: {} ({})", choice.gemm.title, choice.gemm.name);
     out.line("attention: {} ({})", choice.attention.title, choice.attention.name);
-    if (choice.forced) {
-        out.line("forced; /kernels auto measures again");
+    if (!choice.measured) {
+        out.line("{}; /kernels auto measures", choice.forced ? "forced" : "by expectation");
         return;
     }
-    for (size_t i = 0; i < choice.timing_count; ++i) {
+    const Calibration& calibration = engine.calibration();
+    const auto microseconds = [&](uint64_t ticks) { return ticks * 1000000 / engine.platform().ticks_per_second(); };
+    out.line("measured in {} of {} layers: decode of one token, prefill of {}", calibration.layers,
+             engine.model().desc.block_count, calibration.batch);
+    for (size_t i = 0; i < kernel_sets().size(); ++i) {
         const KernelTiming& timing = choice.timings[i];
-        if (timing.usable) {
-            out.line("  {:<8} products {} ticks, attention {} ticks", timing.name, timing.matmul_ticks,
-                     timing.attention_ticks);
+        if (timing.timed) {
+            out.line("  {:<12} {} us, {} us", timing.name, microseconds(timing.decode_ticks),
+                     microseconds(timing.prefill_ticks));
+        } else if (timing.decode_ticks != 0) {
+            out.line("  {:<12} {} us", timing.name, microseconds(timing.decode_ticks));
         } else {
-            out.line("  {:<8} not on this processor", timing.name);
+            out.line("  {:<12} {}", timing.name, timing.usable ? "not tried under emulation" : "not on this processor");
+        }
+    }
+    for (const ProcessorTiming& timing : calibration.processors) {
+        if (timing.count != 0) {
+            out.line("  {} processor{}: {} us, {} us", timing.count, timing.count == 1 ? "" : "s",
+                     microseconds(timing.decode_ticks), microseconds(timing.prefill_ticks));
         }
     }
 }

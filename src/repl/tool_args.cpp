@@ -72,7 +72,8 @@ bool set_top_p(ToolArgs& args, std::string_view value)
 constexpr Flag kFlags[] = {
     {"-m", kAll, "FILE", "the model", set_text<&ToolArgs::model>},
     {"--tokenizer", kAll, "FILE", "the tokenizer, instead of the one beside the model", set_text<&ToolArgs::tokenizer>},
-    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx512 or auto", set_text<&ToolArgs::kernels>},
+    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx_vnni, avx512, avx512_vnni, amx_int8 or auto",
+     set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},
     {"--kv", kGenerate | kLogits | kInfo | kBench, "TYPE", "how the KV cache is packed: f16 (default), f32 or q8_0",

@@ -365,7 +365,7 @@ TEST_P(KernelCheck, TheSetAskedForIsTheOneThatRuns)
     EXPECT_TRUE(same(own.gemv_f16, set().gemv_f16));
     EXPECT_TRUE(same(own.gemv_bf16, set().gemv_bf16));
     EXPECT_TRUE(same(own.gemm_f32, set().gemm_f32));
-    EXPECT_TRUE(own.gemv_f32 == nullptr || own.gemm_f32_exact == set().gemm_f32_exact);
+    EXPECT_TRUE(same(own.gemm_f32_exact, set().gemm_f32_exact));
     EXPECT_TRUE(same(own.quantize_q8, set().quantize_q8));
     EXPECT_TRUE(same(own.gemv_q8, set().gemv_q8));
     EXPECT_TRUE(same(own.gemm_q8, set().gemm_q8));

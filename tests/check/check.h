@@ -103,6 +103,12 @@ protected:
     const KernelSet& set() const { return m_set; }
     const KernelSet& oracle() const { return *m_oracle; }
     void SetUp() override;
+    /// Instead of what SetUp takes: a set that is in no table, against scalar.
+    void use(const KernelSet& set)
+    {
+        m_set = set;
+        m_oracle = &djiblas::kScalar;
+    }
 
     /// Values in [-1, 1), the same in every run.
     float real() { return std::uniform_real_distribution<float>(-1.0f, 1.0f)(m_random); }

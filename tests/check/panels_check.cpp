@@ -2,7 +2,9 @@
 //
 // Panels: the layout, and their products against a double-precision one of the unpacked values.
 #include "packed_types.h"
+#include "tile_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace llmk::check {
@@ -13,6 +15,7 @@ using djiblas::InputScale;
 using djiblas::kInputBlock;
 using djiblas::kPanelRows;
 using djiblas::PanelFields;
+using djiblas::PanelInput;
 using djiblas::PanelType;
 
 /// The rows of packed_types.h that have panels begin with Q8_0, in the order of PanelType.
@@ -30,8 +33,36 @@ std::vector<PanelType> all_types()
 /// Binary16 numbers of either sign between 1/32 and 1/16: as scales are.
 uint16_t plain_half(uint16_t bits) { return static_cast<uint16_t>((bits & 0x83ffu) | 0x2800u); }
 
+/// The sets of this machine, and amx_int8's products on tiles that are computed.
+std::vector<const KernelSet*> panel_sets()
+{
+    std::vector<const KernelSet*> sets = runnable_sets();
+    if (std::find(sets.begin(), sets.end(), &djiblas::kAvx512Vnni) != sets.end()) {
+        sets.push_back(&kModelledTiles);
+    }
+    return sets;
+}
+
 class PanelsCheck : public KernelCheck {
 protected:
+    void SetUp() override
+    {
+        if (GetParam() != &kModelledTiles) {
+            KernelCheck::SetUp();
+            return;
+        }
+        Result<KernelSet> below = complete_kernel_set("avx512_vnni", detect_cpu());
+        ASSERT_TRUE(below.ok()) << below.error().message.view();
+        below.value().panels = kModelledTiles.panels;
+        use(below.value());
+        tile_model().forget_fault();
+    }
+    void TearDown() override
+    {
+        EXPECT_EQ(tile_model().fault(), nullptr) << tile_model().fault();
+        EXPECT_FALSE(tile_model().in_use());
+    }
+
     /// Sixteen rows a panel, random but for their scales, as a file has them.
     std::vector<uint8_t> rows(PanelType type, size_t panels, size_t blocks)
     {
@@ -187,6 +218,48 @@ TEST_P(PanelsCheck, TheBatchChangesNoBit)
     }
 }
 
+class TilesCheck : public PanelsCheck {};
+
+std::vector<const KernelSet*> tile_sets()
+{
+    std::vector<const KernelSet*> sets = panel_sets();
+    std::erase_if(sets, [](const KernelSet* set) { return set != &kModelledTiles && set != &djiblas::kAmxInt8; });
+    return sets;
+}
+
+/// Tiles sum up what vectors do, and the rest is done with the same operations: amx_int8 gives avx512_vnni's bits.
+TEST_P(TilesCheck, GiveTheBitsOfVectors)
+{
+    const bool modelled = GetParam() == &kModelledTiles;
+    for (const PanelType type : all_types()) {
+        const size_t values = packed_type(type).block.values;
+        for (size_t batch = 1; batch <= 70; batch++) {
+            const size_t panels = 1 + batch % 3;
+            const size_t blocks = values == kInputBlock ? 1 + batch % 19 : 1 + batch % 2;
+            const size_t cols = blocks * values;
+            const std::vector<uint8_t> packed = pack(type, rows(type, panels, blocks), panels, blocks);
+            const Input<float> x = input(batch * cols, 0);
+            const Quantized in(set(), x);
+            const PanelInput quantized = {in.q.data(), in.scales.data(), batch, cols};
+            const size_t stride = panels * kPanelRows + 5;
+            Output<float> y(batch * stride, 1);
+            Output<float> want(batch * stride, 1);
+            const auto index = static_cast<size_t>(type);
+            const size_t before = tile_model().multiplications();
+            set().panels->product[index](y.data(), stride, packed.data(), panels, quantized);
+            djiblas::kAvx512Vnni.panels->product[index](want.data(), stride, packed.data(), panels, quantized);
+            if (modelled) {
+                EXPECT_EQ(tile_model().multiplications() > before, batch >= djiblas::amx_int8::kTileRows) << batch;
+            }
+            ASSERT_TRUE(y.intact());
+            for (size_t i = 0; i < y.size(); i++) { // what lies between the rows too
+                ASSERT_EQ(bits_of(y[i]), bits_of(want[i])) << packed_type(type).name << ", batch " << batch << ", row "
+                                                           << i / stride << ", output " << i % stride;
+            }
+        }
+    }
+}
+
 /// The largest codes and inputs of one sign: what would overflow a 16-bit sum.
 TEST_P(PanelsCheck, ExtremeCodesAreExact)
 {
@@ -262,7 +335,8 @@ TEST_P(PanelsCheck, QuantizedInputsAreScalars)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, PanelsCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, PanelsCheck, testing::ValuesIn(panel_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, TilesCheck, testing::ValuesIn(tile_sets()), set_name);
 
 } // namespace
 

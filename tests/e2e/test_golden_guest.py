@@ -115,8 +115,8 @@ def test_no_fault(boot: GoldenBoot) -> None:
 
 @pytest.mark.firmware
 def test_emulated_fma_is_not_chosen(boot: GoldenBoot) -> None:
-    """Under TCG, AVX2+FMA is several times slower than SSE2: calibration must have seen that."""
+    """Under TCG, AVX2+FMA can be several times slower than SSE2: neither expectation nor calibration takes it."""
     chosen = [line for line in boot.lines if line.startswith("[DJIBLAS] SGEMM kernel: ")]
     assert chosen
-    assert "avx2" not in chosen[0].lower()
+    assert not [line for line in chosen if "avx2" in line.lower()]
     assert any(line.startswith("[ATTN] SIMD path: ") for line in boot.lines)

@@ -43,6 +43,10 @@ public:
     static CpuidAnswer cpuid(uint32_t leaf, uint32_t subleaf);
     /// Lets the program see `changes`: puts traps where CPUID is in the image, found by objdump in `symbols`.
     static void change_cpuid(const std::vector<std::string>& changes, Image& image, const std::string& symbols);
+
+    /// Asks Linux for AMX's tiles, which it gives to processes that have asked. False where they are there and it
+    /// refuses: the program must not see them then.
+    static bool get_tiles();
 };
 
 /// The calling thread takes its signals on a stack of their own.

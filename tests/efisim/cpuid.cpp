@@ -9,7 +9,9 @@
 #include <cpuid.h>
 #include <cstring>
 #include <string_view>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace llmk::efisim {
 namespace {
@@ -115,6 +117,14 @@ void Cpu::change_cpuid(const std::vector<std::string>& texts, Image& image, cons
         changes().sites.push_back(address);
     }
     std::sort(changes().sites.begin(), changes().sites.end());
+}
+
+bool Cpu::get_tiles()
+{
+    constexpr uint32_t kTileBit = 1 << 24;     // CPUID.7.0:EDX
+    constexpr int kRequestPermission = 0x1023; // ARCH_REQ_XCOMP_PERM
+    constexpr int kTileData = 18;
+    return (cpuid(7, 0).d & kTileBit) == 0 || syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 } // namespace llmk::efisim

@@ -13,6 +13,7 @@ constexpr uint32_t kMsrMperf = 0xe7;
 constexpr uint32_t kMsrAperf = 0xe8;
 constexpr uint32_t kMsrThermalStatus = 0x19c;
 constexpr uint32_t kMsrTemperatureTarget = 0x1a2;
+constexpr uint32_t kMsrXfd = 0x1c4;
 constexpr uint32_t kXsaveBit = 1 << 26;   // CPUID.1:ECX
 constexpr uint32_t kOsxsaveBit = 1 << 27; // mirrors CR4.OSXSAVE
 /// MWAIT ends by an interrupt after this, if not by a write.
@@ -84,6 +85,23 @@ bool read_msr(ucontext_t& context)
     }
 }
 
+/// IA32_XFD, where there is one, may be cleared: Linux has the real one.
+bool write_msr(const ucontext_t& context)
+{
+    const auto& general = context.uc_mcontext.gregs;
+    return low(general[REG_RCX]) == kMsrXfd && low(general[REG_RAX]) == 0 && low(general[REG_RDX]) == 0 &&
+           (Cpu::cpuid(0x0d, 1).a & 0x10) != 0;
+}
+
+/// Intel SDM vol. 1 13.3: YMM needs XMM, AVX-512's three states need YMM and each other, AMX's two each other.
+bool is_allowed_xcr0(uint64_t value)
+{
+    const auto whole = [value](uint64_t states) { return (value & states) == 0 || (value & states) == states; };
+    const bool avx = (value & 4) != 0;
+    return (value & 1) != 0 && (!avx || (value & 2) != 0) && whole(0xe0) && ((value & 0xe0) == 0 || avx) &&
+           whole(0x60000);
+}
+
 bool set_xcr0(const ucontext_t& context)
 {
     const auto& general = context.uc_mcontext.gregs;
@@ -91,7 +109,7 @@ bool set_xcr0(const ucontext_t& context)
     const CpuidAnswer possible = Cpu::cpuid(0x0d, 0);
     const uint64_t mask = uint64_t{possible.d} << 32 | possible.a;
     const bool on = (t_registers->cr4 & kCr4Osxsave) != 0;
-    if (!on || low(general[REG_RCX]) != 0 || (value & 1) == 0 || (value & ~mask) != 0) {
+    if (!on || low(general[REG_RCX]) != 0 || !is_allowed_xcr0(value) || (value & ~mask) != 0) {
         return false;
     }
     t_registers->xcr0 = value;
@@ -130,6 +148,8 @@ size_t emulate_0f(ucontext_t& context, uint8_t rex, const uint8_t* code)
     case 0x20:
     case 0x22:
         return move_control(context, code[0], rex, code[1]) ? 2 : 0;
+    case 0x30:
+        return write_msr(context) ? 1 : 0;
     case 0x32:
         return read_msr(context) ? 1 : 0;
     case 0x0b: { // where Cpu::change_cpuid has put it in CPUID's place

@@ -126,6 +126,9 @@ int run(int argc, char** argv)
     if (!all.options.symbols.empty()) {
         announce_symbols(all.options.symbols, all.image.base());
     }
+    if (!Cpu::get_tiles()) {
+        all.options.cpuid.emplace_back("7.0.edx-0x3000000"); // AMX-TILE and AMX-INT8
+    }
     Cpu::change_cpuid(all.options.cpuid, all.image, all.options.symbols);
 
     static Start start; // not on a stack: a fault report wants the stacks as they are

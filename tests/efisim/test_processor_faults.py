@@ -152,3 +152,21 @@ def test_registers_that_may_not_be_there_are_not_read(run: Runner, changes: tupl
     done = run(SCRIPT, *cpuid(*changes))
     assert done.status == 0, done.errors
     assert not any("MHz" in line or "Celsius" in line for line in done.output("/cpu"))
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        pytest.param("0xd.eax+0x60000", id="both"),
+        pytest.param("0xd.eax-0x40000", id="no data"),
+        pytest.param("0xd.eax-0x20000", id="no configuration"),
+    ],
+)
+def test_tile_states_are_switched_on_together_or_not_at_all(run: Runner, expected: str, states: str) -> None:
+    """XSETBV would fault on one without the other. Whether there are tiles is Linux's to say in any case."""
+    tiles = ("7.edx+0x3000000", "0xd.eax+0x60000", states, "0xd.1.eax+0x10")
+    done = run(SCRIPT, "--processors", 2, *cpuid(*tiles), config={"threads": 2})
+    assert done.status == 0, done.errors
+    assert numbers_of(done.output(GENERATE)) == expected
+    assert in_use(done).startswith("processors in use: 2")
+    assert any("amx_tile amx_int8" in line for line in done.output("/cpu"))

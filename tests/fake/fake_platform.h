@@ -87,6 +87,8 @@ public:
     // --- time ------------------------------------------------------------------------------------------------------
     uint64_t now = 0;          ///< nanoseconds
     uint64_t tick_step = 1000; ///< what each look at the clock adds
+    /// What each look at the clock adds, where that is not always the same.
+    std::function<uint64_t()> on_ticks;
     uint64_t idle_calls = 0;
     bool has_wall_clock = true;
     WallClock wall = {2024, 2, 29, 12, 0, 0};
@@ -96,6 +98,7 @@ public:
     // --- processors, power -----------------------------------------------------------------------------------------
     size_t processors = 1;
     bool parallel_reversed = false;
+    bool emulated = false;           ///< files_need_processors
     size_t jobs_begun = 0;           ///< by parallel_begin
     size_t parts_done_by_others = 0; ///< of those, before parallel_end
     std::vector<ResetKind> resets;
@@ -127,12 +130,16 @@ public:
     void pages_free(void* pages, uint64_t bytes) override;
     size_t memory_extents(std::span<uint64_t> sizes_bytes) override;
 
-    uint64_t ticks() override { return now += tick_step; }
+    uint64_t ticks() override { return now += on_ticks ? on_ticks() : tick_step; }
     uint64_t ticks_per_second() override { return 1'000'000'000; }
     Result<WallClock> wall_clock() override;
 
-    void use_processors(size_t most) override { processors = most == 0 ? processors : std::min(most, processors); }
-    size_t processor_count() override { return processors; }
+    size_t processor_limit = 0; ///< use_processors
+    void use_processors(size_t most) override { processor_limit = most; }
+    size_t processor_count() override
+    {
+        return processor_limit == 0 ? processors : std::min(processor_limit, processors);
+    }
     std::string note_of_processors = "of the fake";
     std::vector<ProcessorState> states_of_processors;
     std::string_view processors_note() override { return note_of_processors; }
@@ -147,6 +154,7 @@ public:
     void parallel_begin(ParallelFunction function, void* context, size_t parts) override;
     bool parallel_done() override;
     void parallel_end() override;
+    bool files_need_processors() override { return emulated; }
     void reset(ResetKind kind) override { resets.push_back(kind); }
 
 private:

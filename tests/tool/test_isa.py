@@ -40,3 +40,15 @@ def test_avx512_in_the_avx2_folder_is_found(name: str, tmp_path: Path) -> None:
     result = isa_lint(folder / name)
     assert result.returncode == 1
     assert "AVX-512" in result.stderr
+
+
+def test_amx_in_the_avx512_vnni_folder_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "kernels/avx512_vnni"
+    folder.mkdir(parents=True)
+    (folder / "panels.o").write_bytes(built("efi/kernels/amx_int8/panels.o").read_bytes())
+    result = isa_lint(folder / "panels.o")
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert all(": AMX, in " in line for line in lines)
+    for mnemonic in ("ldtilecfg", "tileloadd", "tilestored", "tilezero", "tdpbsud", "tilerelease"):
+        assert any(f": {mnemonic}" in line for line in lines), mnemonic

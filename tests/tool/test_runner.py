@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -174,7 +173,6 @@ def true_image(efi: Path, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.skipif(shutil.which(qemu_host.QEMU_NAME) is None, reason="QEMU is not installed")
 def test_ctrl_a_x_leaves_qemu_with_0(true_image: Path) -> None:
     arguments = [str(RUNNER), "--image", str(true_image), "--accel", "tcg"]
     child = pexpect.spawn(sys.executable, arguments, timeout=120, encoding="utf-8")
@@ -185,7 +183,6 @@ def test_ctrl_a_x_leaves_qemu_with_0(true_image: Path) -> None:
     assert child.exitstatus == 0
 
 
-@pytest.mark.skipif(shutil.which(qemu_host.QEMU_NAME) is None, reason="QEMU is not installed")
 def test_auto_finds_an_accelerator_that_starts(true_image: Path, tmp_path: Path) -> None:
     config = run_qemu.config_from(["--image", str(true_image)], tmp_path)
     command = [*build_command(config), "-S"]

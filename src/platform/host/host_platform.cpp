@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "platform/host/host_platform.h"
 
+#include "cpu/features.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace llmk {
@@ -59,6 +62,14 @@ void panic(const char* what, const char* file, int line)
 {
     std::fprintf(stderr, "\r\nllmk: bug: %s (%s:%d)\r\n", what, file, line);
     std::abort();
+}
+
+/// Linux saves tiles, 8 KiB a thread, for processes that have asked. Once for all threads; asking again is no harm.
+bool may_use_tiles()
+{
+    constexpr int kRequestPermission = 0x1023; // ARCH_REQ_XCOMP_PERM of <asm/prctl.h>, which may be older
+    constexpr int kTileData = 18;              // the state's bit in XCR0
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 HostPlatform::HostPlatform(const Options& options) : m_options(options) { m_workers.emplace(options.threads); }

@@ -71,6 +71,7 @@ public:
     }
     bool parallel_done() override { return m_workers->done(); }
     void parallel_end() override { m_workers->end(); }
+    bool files_need_processors() override { return false; }
 
     /// Ends the process, the terminal as it was.
     void reset(ResetKind kind) override;

@@ -42,6 +42,7 @@ Result<void> with_engine(Platform& platform, const ToolArgs& args,
         return fail(Status::invalid_argument, "-m FILE is needed: the model");
     }
     Engine engine(platform);
+    engine.keep_processors(); // -t says how many
     TRY(engine.start(args.kernels));
     engine.want_kv_type(args.kv_type.value_or(KvType::f16));
     TRY(engine.load(args.model, args.tokenizer, args.context, {}));

@@ -117,3 +117,10 @@ void ProcessorMeter::end(uint64_t ticks_per_second, ProcessorState& state) const
 }
 
 } // namespace llmk::uefi
+
+namespace llmk {
+
+/// There is nobody to ask: the tiles' state is on (enable_avx), and nothing takes a processor from our code.
+bool may_use_tiles() { return true; }
+
+} // namespace llmk

@@ -3,6 +3,7 @@
 // The platform contract over UEFI boot services: each part does its own, this only holds them together.
 #pragma once
 
+#include "cpu/features.h"
 #include "llmk/platform.h"
 #include "platform/uefi/console.h"
 #include "platform/uefi/firmware.h"
@@ -70,6 +71,7 @@ public:
     void parallel_begin(ParallelFunction function, void* context, size_t parts) override;
     bool parallel_done() override { return m_processors.done(); }
     void parallel_end() override { m_processors.end(); }
+    bool files_need_processors() override { return detect_cpu().emulated; }
 
     void reset(ResetKind kind) override;
 

@@ -58,6 +58,37 @@ TEST(LoadBar, IsDrawnTenTimesASecondAtMost)
     EXPECT_GE(drawn, 9u);
 }
 
+/// Of a load that is over within a tenth of a second only the end is shown.
+TEST(LoadBar, IsNotDrawnForAMoment)
+{
+    Desk desk;
+    desk.platform.tick_step = 0;
+    for (uint64_t i = 1; i <= 99; ++i) {
+        desk.platform.now += 1'000'000;
+        EXPECT_TRUE(desk.progress(kTotal * i / 100));
+    }
+    EXPECT_EQ(desk.platform.screen.bytes_written, 0u);
+    desk.bar.finish(true);
+    EXPECT_NE(desk.platform.screen.row(0).find("[####################]"), std::string::npos);
+}
+
+/// A console that takes its time gets a fiftieth of it.
+TEST(LoadBar, IsDrawnSeldomWhereThatIsSlow)
+{
+    Desk desk;
+    constexpr uint64_t kLook = 2'500'000; // each look at the clock; the bar looks twice for a drawing
+    desk.platform.tick_step = kLook;
+    size_t drawn = 0;
+    const uint64_t begin = desk.platform.now;
+    while (desk.platform.now < begin + 10'000'000'000) {
+        const size_t before = desk.platform.screen.bytes_written;
+        EXPECT_TRUE(desk.progress(1));
+        drawn += desk.platform.screen.bytes_written > before ? 1 : 0;
+    }
+    EXPECT_LE(drawn, 10'000'000'000 / (2 * kLook * 50) + 1);
+    EXPECT_GE(drawn, 30u);
+}
+
 TEST(LoadBar, EscCancels)
 {
     Desk desk;

@@ -63,6 +63,7 @@ TEST(Features, NothingOfAvxWithoutItsState)
 constexpr uint32_t kOfAvx =
     djiblas::kFeatureAvx2 | djiblas::kFeatureFma | djiblas::kFeatureF16c | djiblas::kFeatureAvxVnni;
 constexpr uint32_t kOfAvx512 = djiblas::kFeatureAvx512 | djiblas::kFeatureAvx512Vnni;
+constexpr uint32_t kAll = djiblas::kFeatureSse2 | kOfAvx | kOfAvx512 | djiblas::kFeatureAmxInt8;
 
 /// What a processor reports that has everything, with everything switched on.
 FeatureRegisters everything()
@@ -71,7 +72,9 @@ FeatureRegisters everything()
     registers.version.c = UINT32_MAX;
     registers.extended = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     registers.extended1 = registers.extended;
+    registers.palette = {1024 << 16 | 8192, 8 << 16 | 64, 16, 0};
     registers.xcr0 = 0x600e7;
+    registers.tiles = true;
     return registers;
 }
 
@@ -85,7 +88,7 @@ CpuFeatures decode(const FeatureRegisters& registers)
 TEST(FeatureMask, EverythingThereAndOn)
 {
     const CpuFeatures cpu = decode(everything());
-    EXPECT_EQ(cpu.mask, djiblas::kFeatureSse2 | kOfAvx | kOfAvx512);
+    EXPECT_EQ(cpu.mask, kAll);
     EXPECT_TRUE(cpu.avx512_enabled);
     EXPECT_TRUE(cpu.amx_enabled);
     EXPECT_TRUE(cpu.amx_tile && cpu.amx_int8);
@@ -97,7 +100,7 @@ TEST(FeatureMask, NothingOfAvx512WithoutAllOfItsState)
         FeatureRegisters registers = everything();
         registers.xcr0 &= ~off;
         const CpuFeatures cpu = decode(registers);
-        EXPECT_EQ(cpu.mask, djiblas::kFeatureSse2 | kOfAvx) << off;
+        EXPECT_EQ(cpu.mask, kAll & ~kOfAvx512) << off;
         EXPECT_TRUE(cpu.avx512f) << "the report says what CPUID does";
         EXPECT_FALSE(cpu.avx512_enabled) << off;
     }
@@ -108,7 +111,7 @@ TEST(FeatureMask, NothingOfAvxWithoutYmmStateOrOsxsave)
     for (const uint64_t off : {0x2, 0x4, 0x6}) {
         FeatureRegisters registers = everything();
         registers.xcr0 &= ~off;
-        EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2) << off;
+        EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2 | djiblas::kFeatureAmxInt8) << off;
     }
     FeatureRegisters registers = everything();
     registers.version.c &= ~(1u << 27); // XCR0 could not even have been read
@@ -120,8 +123,35 @@ TEST(FeatureMask, Avx512IsFourExtensionsTogether)
     for (const unsigned bit : {16, 17, 30, 31}) {
         FeatureRegisters registers = everything();
         registers.extended.b &= ~(1u << bit);
-        EXPECT_EQ(decode(registers).mask, djiblas::kFeatureSse2 | kOfAvx) << bit;
+        EXPECT_EQ(decode(registers).mask, kAll & ~kOfAvx512) << bit;
     }
+}
+
+TEST(FeatureMask, TilesNeedBothStatesTheirShapesAndPermission)
+{
+    const auto without_tiles = kAll & ~djiblas::kFeatureAmxInt8;
+    for (const uint64_t off : {0x20000, 0x40000, 0x60000}) {
+        FeatureRegisters registers = everything();
+        registers.xcr0 &= ~off;
+        EXPECT_EQ(decode(registers).mask, without_tiles) << off;
+        EXPECT_FALSE(decode(registers).amx_enabled) << off;
+    }
+    for (const unsigned bit : {24, 25}) {
+        FeatureRegisters registers = everything();
+        registers.extended.d &= ~(1u << bit);
+        EXPECT_EQ(decode(registers).mask, without_tiles) << bit;
+    }
+    const CpuidLeaf smaller[] = {
+        {}, {1024 << 16, 7 << 16 | 64, 16, 0}, {512 << 16, 8 << 16 | 32, 16, 0}, {1024 << 16, 8 << 16 | 64, 8, 0}};
+    for (const CpuidLeaf& palette : smaller) {
+        FeatureRegisters registers = everything();
+        registers.palette = palette;
+        EXPECT_EQ(decode(registers).mask, without_tiles);
+    }
+    FeatureRegisters registers = everything();
+    registers.tiles = false;
+    EXPECT_EQ(decode(registers).mask, without_tiles);
+    EXPECT_TRUE(decode(registers).amx_int8) << "the report says what CPUID does";
 }
 
 TEST(FeatureMask, EachBitIsItsOwn)
@@ -141,17 +171,20 @@ TEST(FeatureMask, EachBitIsItsOwn)
     for (const auto& one : bits) {
         FeatureRegisters registers = everything();
         registers.*one.leaf.*one.part &= ~(1u << one.bit);
-        EXPECT_EQ(decode(registers).mask, (djiblas::kFeatureSse2 | kOfAvx | kOfAvx512) & ~one.feature) << one.bit;
+        EXPECT_EQ(decode(registers).mask, kAll & ~one.feature) << one.bit;
     }
 }
 
 /// XCR0 is never given what the processor does not list: XSETBV would fault.
-TEST(Xcr0, ZmmStateOnlyWhereAllOfItIsSupported)
+TEST(Xcr0, ZmmAndTileStateOnlyWhereAllOfItIsSupported)
 {
     EXPECT_EQ(xcr0_with_vectors(1, 0x7), 0x7u);
     EXPECT_EQ(xcr0_with_vectors(1, 0xe7), 0xe7u);
     EXPECT_EQ(xcr0_with_vectors(1, 0x67), 0x7u);
-    EXPECT_EQ(xcr0_with_vectors(1, 0x602e7), 0xe7u) << "AMX stays as it is";
+    EXPECT_EQ(xcr0_with_vectors(1, 0x602e7), 0x600e7u);
+    EXPECT_EQ(xcr0_with_vectors(1, 0x60007), 0x60007u);
+    EXPECT_EQ(xcr0_with_vectors(1, 0x202e7), 0xe7u) << "tile data and configuration go together";
+    EXPECT_EQ(xcr0_with_vectors(1, 0x402e7), 0xe7u);
     EXPECT_EQ(xcr0_with_vectors(0x201, 0x2e7), 0x2e7u) << "what is on stays on";
 }
 

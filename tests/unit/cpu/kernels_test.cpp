@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// The table of kernel sets: names, features, completion, forcing, and calibration under a clock that the test drives.
+// The table of kernel sets: names, features, completion, forcing, and which is chosen.
 #include "cpu/kernels.h"
-
-#include "llmk/platform.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -33,8 +32,7 @@ const CpuFeatures& baseline()
     return cpu;
 }
 
-/// All after the name, title and features is function pointers: none may be null, the ones added tomorrow included, but
-/// for gemm_f32_exact, which goes with the set's own gemv_f32.
+/// All after the name, title and features is function pointers: none may be null, the ones added tomorrow included.
 bool is_complete(const KernelSet& set)
 {
     constexpr size_t kFirst = offsetof(KernelSet, dot_f32);
@@ -42,7 +40,7 @@ bool is_complete(const KernelSet& set)
     for (size_t at = kFirst; at < sizeof(KernelSet); at += sizeof(void*)) {
         uintptr_t pointer = 0;
         std::memcpy(&pointer, reinterpret_cast<const char*>(&set) + at, sizeof pointer);
-        if (pointer == 0 && at != offsetof(KernelSet, gemm_f32_exact)) {
+        if (pointer == 0) {
             return false;
         }
     }
@@ -52,13 +50,14 @@ bool is_complete(const KernelSet& set)
 TEST(Kernels, TableIsBestFirstAndEndsWithScalar)
 {
     const auto sets = kernel_sets();
-    ASSERT_EQ(sets.size(), 6u);
-    EXPECT_EQ(sets[0], &djiblas::kAvx512Vnni);
-    EXPECT_EQ(sets[1], &kAvx512);
-    EXPECT_EQ(sets[2], &djiblas::kAvxVnni);
-    EXPECT_EQ(sets[3], &kAvx2);
-    EXPECT_EQ(sets[4], &kSse2);
-    EXPECT_EQ(sets[5], &kScalar);
+    ASSERT_EQ(sets.size(), 7u);
+    EXPECT_EQ(sets[0], &djiblas::kAmxInt8);
+    EXPECT_EQ(sets[1], &djiblas::kAvx512Vnni);
+    EXPECT_EQ(sets[2], &kAvx512);
+    EXPECT_EQ(sets[3], &djiblas::kAvxVnni);
+    EXPECT_EQ(sets[4], &kAvx2);
+    EXPECT_EQ(sets[5], &kSse2);
+    EXPECT_EQ(sets[6], &kScalar);
     EXPECT_EQ(kScalar.features, 0u);
     EXPECT_TRUE(is_complete(kScalar));
     for (const KernelSet* set : sets) {
@@ -86,7 +85,6 @@ TEST(Kernels, ForcedSetIsTheOneThatRuns)
     ASSERT_TRUE(forced.ok());
     const KernelChoice& choice = forced.value();
     EXPECT_TRUE(choice.forced);
-    EXPECT_EQ(choice.timing_count, 0u);
     EXPECT_STREQ(choice.gemm.name, "sse2");
     EXPECT_STREQ(choice.attention.name, "sse2");
     EXPECT_EQ(choice.gemm.gemv_f32, kSse2.gemv_f32);
@@ -127,7 +125,8 @@ TEST(Kernels, AnUnknownNameIsAnErrorThatListsTheKnownOnes)
         ASSERT_FALSE(result.ok()) << name;
         EXPECT_EQ(result.error().status, Status::not_found);
         const std::string message(result.error().message.view());
-        EXPECT_NE(message.find("avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos) << message;
+        EXPECT_NE(message.find("amx_int8, avx512_vnni, avx512, avx_vnni, avx2, sse2, scalar"), std::string::npos)
+            << message;
     }
 }
 
@@ -143,160 +142,92 @@ TEST(Kernels, ASetThatTheCpuLacksIsAnErrorThatSaysWhat)
     const Result<KernelSet> one = complete_kernel_set("avx2", no_fma);
     ASSERT_FALSE(one.ok());
     EXPECT_NE(one.error().message.view().find("needs FMA,"), std::string_view::npos) << one.error().message.view();
+
+    const Result<KernelSet> tiles = complete_kernel_set("amx_int8", cpu_with(djiblas::kAvx512Vnni.features));
+    ASSERT_FALSE(tiles.ok());
+    EXPECT_EQ(tiles.error().message.view(),
+              "kernel set \"amx_int8\" needs AMX-INT8, which this CPU lacks or its firmware keeps off");
 }
 
-// --- calibration ----------------------------------------------------------------------------------------------------
+// --- choosing -------------------------------------------------------------------------------------------------------
 
-/// A clock whose readings come in pairs, before and after a run. The lengths of the runs are given beforehand.
-class ScriptedClock final : public Platform {
-public:
-    explicit ScriptedClock(std::vector<uint64_t> durations) : m_durations(std::move(durations)) {}
-    uint64_t ticks() override
-    {
-        if (m_reads++ % 2 == 1) {
-            m_now += m_reads / 2 <= m_durations.size() ? m_durations[m_reads / 2 - 1] : 0;
-        }
-        return m_now;
-    }
-    size_t runs() const { return m_reads / 2; }
-
-    // Calibration has no business with the rest.
-    std::string_view name() const override { return "clock"; }
-    void console_write(std::string_view) override { ADD_FAILURE(); }
-    ConsoleSize console_size() override { return {80, 25}; }
-    void console_style(Style) override { ADD_FAILURE(); }
-    void console_move(int, int) override { ADD_FAILURE(); }
-    void console_clear() override { ADD_FAILURE(); }
-    bool key_poll(Key&) override { return false; }
-    void idle(uint32_t) override { ADD_FAILURE(); }
-    size_t volume_count() override { return 0; }
-    Result<void> volume_use(size_t) override { return refuse(); }
-    Result<PlatformFile*> file_open(std::string_view, OpenMode) override { return refuse(); }
-    Result<uint64_t> file_size(PlatformFile*) override { return refuse(); }
-    Result<size_t> file_read_at(PlatformFile*, uint64_t, void*, size_t) override { return refuse(); }
-    void use_bounce_buffer(bool) override { ADD_FAILURE(); }
-    Result<void> file_write(PlatformFile*, const void*, size_t) override { return refuse(); }
-    Result<void> file_flush(PlatformFile*) override { return refuse(); }
-    void file_close(PlatformFile*) override { ADD_FAILURE(); }
-    Result<void> directory_list(std::string_view, FileVisitor, void*) override { return refuse(); }
-    Result<void*> pages_alloc(uint64_t) override { return refuse(); }
-    void pages_free(void*, uint64_t) override { ADD_FAILURE(); }
-    size_t memory_extents(std::span<uint64_t>) override { return 0; }
-    uint64_t ticks_per_second() override { return 1; }
-    Result<WallClock> wall_clock() override { return refuse(); }
-    void use_processors(size_t) override { ADD_FAILURE(); }
-    size_t processor_count() override { return 1; }
-    std::string_view processors_note() override { return {}; }
-    size_t processor_states(std::span<ProcessorState>) override { return 0; }
-    void parallel(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
-    void parallel_begin(ParallelFunction, void*, size_t) override { ADD_FAILURE(); }
-    bool parallel_done() override { return true; }
-    void parallel_end() override { ADD_FAILURE(); }
-    void reset(ResetKind) override { ADD_FAILURE(); }
-
-private:
-    static Error refuse()
-    {
-        ADD_FAILURE();
-        return fail(Status::unsupported, "only a clock");
-    }
-    std::vector<uint64_t> m_durations;
-    uint64_t m_now = 1000;
-    size_t m_reads = 0;
-};
-
-alignas(64) unsigned char g_scratch[kCalibrationScratchBytes];
-
-/// Per usable set, best first: three runs of the products, three of attention.
-TEST(Calibration, ThePickIsTheFastestOfEach)
+TEST(Choice, ByExpectationIsTheWidestThatIsUsable)
 {
-    ScriptedClock clock({90, 50, 70, 30, 20, 25, /* scalar */ 60, 45, 80, 21, 40, 50});
-    const KernelChoice choice = calibrate_kernels(clock, baseline(), g_scratch);
-    EXPECT_EQ(clock.runs(), 12u);
-    EXPECT_FALSE(choice.forced);
-    EXPECT_STREQ(choice.gemm.name, "scalar");
-    EXPECT_EQ(choice.gemm.gemv_f32, kScalar.gemv_f32);
-    EXPECT_STREQ(choice.attention.name, "sse2");
-    EXPECT_EQ(choice.attention.attention_f16, kSse2.attention_f16);
+    EXPECT_STREQ(expect_kernels(cpu_with(0)).gemm.name, "scalar");
+    EXPECT_STREQ(expect_kernels(baseline()).gemm.name, "sse2");
+    const KernelChoice choice = expect_kernels(cpu_with(kAvx2.features));
+    EXPECT_STREQ(choice.gemm.name, "avx2");
+    EXPECT_STREQ(choice.attention.name, "avx2");
     EXPECT_TRUE(is_complete(choice.gemm));
-    EXPECT_TRUE(is_complete(choice.attention));
-
-    ASSERT_EQ(choice.timing_count, kernel_sets().size());
-    EXPECT_STREQ(choice.timings[0].name, "avx512_vnni");
-    EXPECT_FALSE(choice.timings[0].usable);
-    EXPECT_STREQ(choice.timings[3].name, "avx2");
-    EXPECT_FALSE(choice.timings[1].usable);
-    EXPECT_TRUE(choice.timings[4].usable);
-    EXPECT_EQ(choice.timings[4].matmul_ticks, 50u);
-    EXPECT_EQ(choice.timings[4].attention_ticks, 20u);
-    EXPECT_TRUE(choice.timings[5].usable);
-    EXPECT_EQ(choice.timings[5].matmul_ticks, 45u);
-    EXPECT_EQ(choice.timings[5].attention_ticks, 21u);
-}
-
-TEST(Calibration, AWideSetMustWinByAQuarter)
-{
-    const CpuFeatures cpu = cpu_with(kAvx2.features | djiblas::kFeatureSse2);
-    const std::vector<uint64_t> slower = {1000, 1000, 1000, 1000, 1000, 1000};
-    for (const uint64_t wide : {81, 80}) {
-        std::vector<uint64_t> durations = {wide, wide, wide, wide, wide, wide, 100, 100, 100, 100, 100, 100};
-        durations.insert(durations.end(), slower.begin(), slower.end());
-        ScriptedClock clock(durations);
-        const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
-        EXPECT_STREQ(choice.gemm.name, wide == 80 ? "avx2" : "sse2");
-        EXPECT_STREQ(choice.attention.name, wide == 80 ? "avx2" : "sse2");
+    EXPECT_FALSE(choice.measured);
+    EXPECT_FALSE(choice.forced);
+    for (size_t i = 0; i < kernel_sets().size(); i++) {
+        EXPECT_STREQ(choice.timings[i].name, kernel_sets()[i]->name);
+        EXPECT_EQ(choice.timings[i].usable, (kernel_sets()[i]->features & ~kAvx2.features) == 0);
+        EXPECT_FALSE(choice.timings[i].timed);
     }
 }
 
-/// Among wide sets no margin: the fastest is taken, the one named first of equals.
-TEST(Calibration, TheFastestOfTheWideSetsIsTaken)
-{
-    const CpuFeatures cpu = cpu_with(kAvx512.features);
-    for (const uint64_t widest : {39, 40, 41}) {
-        ScriptedClock clock({widest, widest, widest, widest, widest, widest, 40,   40,   40,   40,   40,   40,
-                             100,    100,    100,    100,    100,    100,    1000, 1000, 1000, 1000, 1000, 1000});
-        const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
-        EXPECT_STREQ(choice.gemm.name, widest <= 40 ? "avx512" : "avx2");
-        EXPECT_STREQ(choice.attention.name, widest <= 40 ? "avx512" : "avx2");
-    }
-}
-
-TEST(Calibration, AnEmulatorsWideSetIsNotTaken)
+TEST(Choice, AnEmulatorsWideSetIsNoCandidate)
 {
     CpuFeatures cpu = cpu_with(kAvx2.features | djiblas::kFeatureSse2);
+    EXPECT_TRUE(may_choose(kAvx2, cpu));
     cpu.emulated = true;
-    ScriptedClock clock({10, 10, 10, 10, 10, 10, 100, 100, 100, 100, 100, 100, 900, 900, 900, 900, 900, 900});
-    const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
-    EXPECT_STREQ(choice.gemm.name, "sse2");
-    EXPECT_STREQ(choice.attention.name, "sse2");
+    EXPECT_FALSE(may_choose(kAvx2, cpu));
+    EXPECT_TRUE(may_choose(kSse2, cpu));
+    EXPECT_STREQ(expect_kernels(cpu).gemm.name, "sse2");
+    EXPECT_TRUE(force_kernels("avx2", cpu).ok());
 }
 
-TEST(Calibration, AClockThatStandsStillLeavesTheBestByExpectation)
+TEST(Choice, RunsOnThisMachine)
 {
-    ScriptedClock clock({});
-    const KernelChoice choice = calibrate_kernels(clock, baseline(), g_scratch);
-    EXPECT_STREQ(choice.gemm.name, "sse2");
-    EXPECT_STREQ(choice.attention.name, "sse2");
-}
-
-TEST(Calibration, WithoutAnyFeatureScalarRuns)
-{
-    ScriptedClock clock({5, 5, 5, 5, 5, 5});
-    const KernelChoice choice = calibrate_kernels(clock, cpu_with(0), g_scratch);
-    EXPECT_EQ(clock.runs(), 6u);
-    EXPECT_STREQ(choice.gemm.name, "scalar");
-    EXPECT_FALSE(choice.timings[1].usable);
-}
-
-TEST(Calibration, RunsOnThisMachine)
-{
-    ScriptedClock clock({});
     const CpuFeatures cpu = detect_cpu();
-    const KernelChoice choice = calibrate_kernels(clock, cpu, g_scratch);
+    const KernelChoice choice = expect_kernels(cpu);
     EXPECT_TRUE(is_complete(choice.gemm));
     EXPECT_EQ(choice.gemm.features & ~cpu.mask, 0u);
 }
 
-} // namespace
+struct Seen {
+    const char* name;
+    uint64_t decode;
+    uint64_t prefill;
+};
 
+/// The name of the set that is chosen when these were timed.
+std::string chosen(std::initializer_list<Seen> seen)
+{
+    const auto sets = kernel_sets();
+    std::vector<KernelTiming> timings(sets.size());
+    for (const Seen& one : seen) {
+        const auto it = std::find_if(sets.begin(), sets.end(),
+                                     [&](const KernelSet* set) { return std::string_view(set->name) == one.name; });
+        timings.at(static_cast<size_t>(it - sets.begin())) = {one.name, true, true, one.decode, one.prefill};
+    }
+    return sets[fastest_kernels(timings)]->name;
+}
+
+TEST(Choice, DecodeAndPrefillCountAlike)
+{
+    EXPECT_EQ(chosen({{"sse2", 100, 900}, {"scalar", 101, 800}}), "scalar");
+    EXPECT_EQ(chosen({{"sse2", 100, 900}, {"scalar", 200, 500}}), "sse2");
+    EXPECT_EQ(chosen({{"avx512", 100, 1000}, {"avx2", 90, 1010}, {"sse2", 400, 4000}}), "avx2");
+}
+
+TEST(Choice, AWideSetMustWinByATwentieth)
+{
+    EXPECT_EQ(chosen({{"avx2", 96, 96}, {"sse2", 100, 100}}), "sse2");
+    EXPECT_EQ(chosen({{"avx2", 94, 94}, {"sse2", 100, 100}}), "avx2");
+    EXPECT_EQ(chosen({{"avx2", 100, 60}, {"sse2", 100, 100}}), "avx2") << "decode waits for the memory";
+    EXPECT_EQ(chosen({{"avx512", 41, 41}, {"avx2", 40, 40}, {"sse2", 100, 100}}), "avx2") << "no margin among those";
+}
+
+TEST(Choice, OfEqualsTheFirst)
+{
+    EXPECT_EQ(chosen({{"avx512", 40, 40}, {"avx2", 40, 40}}), "avx512");
+    EXPECT_EQ(chosen({{"sse2", 0, 0}, {"scalar", 0, 0}}), "sse2") << "a clock that stands still";
+    EXPECT_EQ(chosen({{"scalar", 5, 5}}), "scalar");
+    EXPECT_EQ(chosen({{"avx2", 5, 5}}), "avx2");
+}
+
+} // namespace
 } // namespace llmk

@@ -17,21 +17,19 @@ TEST(Engine, StartsAndLogs)
         EXPECT_EQ(engine.log().at(0).code, LogCode::boot);
         EXPECT_GE(engine.log().capacity(), 1000u);
         EXPECT_FALSE(engine.kernels().forced);
-        EXPECT_GT(engine.kernels().timing_count, 0u);
+        EXPECT_FALSE(engine.kernels().measured) << "with no model there is nothing to measure with";
     }
     EXPECT_EQ(platform.pages_in_use(), 0u);
 }
 
 TEST(Engine, NoMemoryAtStart)
 {
-    for (size_t at = 1; at <= 2; ++at) {
-        FakePlatform platform;
-        platform.fail_alloc_in = at;
-        Engine engine(platform);
-        const auto started = engine.start("auto");
-        ASSERT_FALSE(started.ok());
-        EXPECT_EQ(started.error().status, Status::out_of_memory);
-    }
+    FakePlatform platform;
+    platform.fail_alloc_in = 1;
+    Engine engine(platform);
+    const auto started = engine.start("auto");
+    ASSERT_FALSE(started.ok());
+    EXPECT_EQ(started.error().status, Status::out_of_memory);
 }
 
 TEST(Engine, ForcedKernelsRun)
@@ -61,8 +59,6 @@ TEST(Engine, ForcedKernelsRun)
     EXPECT_FALSE(tiny.engine->kernels().forced);
     tiny.engine->restore_kernels(kept);
     EXPECT_STREQ(tiny.engine->kernels().gemm.name, "sse2");
-    tiny.platform.fail_alloc_in = 1;
-    EXPECT_EQ(tiny.engine->use_kernels("auto").error().status, Status::out_of_memory);
     EXPECT_FALSE(tiny.say("and").empty());
 }
 

@@ -120,6 +120,93 @@ TEST(WeightChecks, WhatIsNotFinishedIsEnded)
     tiny.platform.pages_free(pages.value(), 4096);
 }
 
+/// Where the others would slow the reading down: the load makes no sums, the wait for a key does, and they are the
+/// same.
+TEST(WeightChecks, PutOffWhereFilesNeedTheProcessors)
+{
+    TinyEngine meanwhile(three_reads());
+    TinyRepl desk(three_reads());
+    Engine& engine = *desk.tiny.engine;
+    EXPECT_FALSE(engine.work_off());
+    desk.platform().emulated = true;
+    desk.platform().processors = 4;
+    ASSERT_TRUE(engine.load("tiny.bin", {}, 0, {}).ok());
+    EXPECT_EQ(desk.platform().jobs_begun, 0u);
+    for (const uint64_t sum : sums_of(engine)) {
+        EXPECT_EQ(sum, 0u);
+    }
+    EXPECT_TRUE(engine.work_off()) << "a step is not all of it";
+    EXPECT_NE(sums_of(engine), sums_of(*meanwhile.engine));
+    desk.script.stop();
+    desk.platform().type_at(1000, "/exit\r");
+    EXPECT_EQ(desk.repl.run(), ReplExit::menu);
+    EXPECT_EQ(sums_of(engine), sums_of(*meanwhile.engine));
+    EXPECT_FALSE(engine.work_off());
+    EXPECT_TRUE(engine.verify().ok());
+}
+
+/// /verify wants them at once; and from then on it finds what changes.
+TEST(WeightChecks, WhatWasPutOffIsMadeForVerify)
+{
+    TinyRepl desk;
+    Engine& engine = *desk.tiny.engine;
+    desk.platform().emulated = true;
+    for (const auto& [command, said] :
+         {std::pair{"/verify", "as they were loaded"}, {"/test_failsafe weights", "[failsafe] weights: passed"}}) {
+        ASSERT_TRUE(engine.load("tiny.bin", {}, 0, {}).ok());
+        EXPECT_TRUE(has(desk.enter(command), said));
+        EXPECT_NE(engine.model().desc.tensors[3].checksum, 0u);
+        EXPECT_TRUE(has(desk.enter("/verify"), "as they were loaded"));
+        auto* const byte = const_cast<uint8_t*>(engine.model().desc.tensors[3].data);
+        *byte ^= 1;
+        EXPECT_FALSE(engine.verify().ok());
+        *byte ^= 1;
+    }
+    engine.unload();
+    EXPECT_FALSE(engine.work_off());
+}
+
+/// Packed weights are laid out the same when the others begin after the last read.
+TEST(WeightChecks, PackedWeightsAreLaidOutAfterTheLastRead)
+{
+    constexpr size_t kTensorCount = 3;
+    std::vector<uint8_t> read(64 * 8 * 34);
+    for (size_t i = 0; i < read.size(); ++i) {
+        read[i] = static_cast<uint8_t>(i * 7 + i / 251);
+    }
+    std::vector<std::vector<uint8_t>> laid_out;
+    for (const bool emulated : {false, true}) {
+        FakePlatform platform;
+        platform.processors = 4;
+        platform.emulated = emulated;
+        std::vector<std::vector<uint8_t>> data(kTensorCount, read);
+        ModelDesc desc(platform);
+        for (uint32_t i = 0; i < kTensorCount; ++i) {
+            TensorDesc tensor = {TensorRole::ffn_down, TensorType::q8_0, i, 64, 256, i * read.size(), read.size()};
+            tensor.data = data[i].data();
+            ASSERT_TRUE(desc.tensors.push(tensor).ok());
+        }
+        WeightFinisher finisher(platform, desc, UINT64_MAX);
+        ASSERT_TRUE(finisher.prepare().ok());
+        for (size_t count = 1; count <= kTensorCount; ++count) {
+            finisher.ready(count);
+        }
+        EXPECT_EQ(platform.jobs_begun == 0, emulated);
+        finisher.finish();
+        EXPECT_GT(platform.jobs_begun, 0u);
+        EXPECT_EQ(finisher.late(), emulated);
+        for (size_t i = 0; i < kTensorCount; ++i) {
+            EXPECT_TRUE(desc.tensors[i].panels) << i;
+            EXPECT_EQ(desc.tensors[i].checksum == 0, emulated) << i;
+            EXPECT_NE(data[i], read) << i;
+            laid_out.push_back(data[i]);
+        }
+    }
+    for (const auto& tensor : laid_out) {
+        EXPECT_EQ(tensor, laid_out[0]);
+    }
+}
+
 /// From the threshold on the reader leaves it to the others: a file of zeros behind a header.
 TEST(WeightChecks, ALargeModelIsSummedByTheOthers)
 {

@@ -36,7 +36,7 @@ struct Loaded {
     Loaded(const Loaded&) = delete;
     Loaded& operator=(const Loaded&) = delete;
 
-    Result<uint64_t> read(ModelDesc& desc, const LoadObserver& observer = {})
+    Result<WeightsRead> read(ModelDesc& desc, const LoadObserver& observer = {})
     {
         return read_weights(m_platform, weights, desc, 4096, observer);
     }

@@ -65,6 +65,36 @@ TEST(KeyQueue, WaitRestsUntilAKeyComes)
     EXPECT_LT(platform.idle_calls, 1000u) << "no busy loop";
 }
 
+/// What there is to do comes before resting, and a key before what there is to do.
+TEST(KeyQueue, WorksBeforeItRests)
+{
+    FakePlatform platform;
+    KeyQueue keys(platform);
+    struct Work {
+        FakePlatform& platform;
+        size_t left = 5;
+    } work{platform};
+    const auto step = [](void* context) {
+        auto& self = *static_cast<Work*>(context);
+        if (self.left == 3) {
+            self.platform.type("k");
+        }
+        return --self.left > 0;
+    };
+    keys.meanwhile(step, &work);
+    EXPECT_EQ(keys.wait().character, U'k');
+    EXPECT_EQ(work.left, 2u);
+    EXPECT_EQ(platform.idle_calls, 0u);
+    work.left = 2;
+    platform.type_at(1000, "l");
+    platform.on_idle = [&] { work.left = 1; }; // asked again after each rest, and has nothing
+    EXPECT_EQ(keys.wait().character, U'l');
+    EXPECT_GT(platform.idle_calls, 10u);
+    keys.meanwhile(nullptr, nullptr);
+    platform.type("m");
+    EXPECT_EQ(keys.wait().character, U'm');
+}
+
 TEST(KeyQueue, ClearForgets)
 {
     FakePlatform platform;
