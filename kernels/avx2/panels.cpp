@@ -8,34 +8,18 @@
 
 #define LLMK_KERNEL_SET avx2
 
+#include "kernels/panel_vectors_256.h"
+
 namespace llmk::djiblas::avx2 {
 
 namespace {
 
-struct Isa {
-    using Words [[gnu::vector_size(32)]] = uint32_t;
-    using Ints [[gnu::vector_size(32)]] = int32_t;
-    using Floats [[gnu::vector_size(32)]] = float;
+struct Isa : Vectors256 {
     using Shorts [[gnu::vector_size(32)]] = uint16_t;
-    using Input = const int8_t*;
-    static constexpr size_t kTokens = 4;
     static constexpr int kSignedBias = 0;
     static constexpr bool kScaledPairs = true;
 
-    static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-    static Floats halves(const uint8_t* p)
-    {
-        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    }
     static Words signed_codes(Words w) { return w; }
-    static Words lookup(Words w)
-    {
-        const __m256i table =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
-        return reinterpret_cast<Words>(_mm256_shuffle_epi8(table, reinterpret_cast<__m256i>(w)));
-    }
-    static Input input(const int8_t* q) { return q; }
-
     static Words twice(Words w, size_t i)
     {
         const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
@@ -49,13 +33,6 @@ struct Isa {
         const Words places = (first + static_cast<uint32_t>(i)) * 0x01000100u | 0x00800080u;
         const __m256i upper = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places));
         return reinterpret_cast<Words>(_mm256_srai_epi16(upper, 8));
-    }
-
-    static Words four(const int8_t* q)
-    {
-        uint32_t values;
-        __builtin_memcpy(&values, q, sizeof values);
-        return Words{} + values;
     }
     template <int kMax> static Shorts pairs(Words codes, Words four)
     {
