@@ -28,46 +28,94 @@ inline Floats add_exact(Floats sum, const Type& type, size_t b, Ints exact, cons
     return sum;
 }
 
-/// sum + value . input, of one group of columns.
-template <class Type, size_t kGroup> inline Floats add_group(Floats sum, const Type& type, size_t b, const Words* codes,
-                                                             const Isa::Input& input, const InputScale& scales)
-{
-    constexpr size_t kGroupQuads = kQuads / Type::kGroups;
-    const Ints exact = Isa::template dot<Type::kMax, kGroup * kGroupQuads, kGroupQuads>(codes, input);
-    return add_exact<Type, kGroup>(sum, type, b, exact, scales);
-}
+/// In which order a dot product takes its words: those that share a line of nibbles one after the other.
+constexpr size_t kQuadOrder[kQuads] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-/// The sum of one row, over one unit after the other.
-template <class Type, class Set = Isa> struct Sum {
+/// Sums of 32 columns by group, of integers: of code * input, or of (code - kOffset) * scale * input where scales are
+/// integers (the first sum is of both groups then).
+template <class Type, class Set> struct Dot {
+    static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
+    Ints sums[Type::kGroups];
+
+    void take(const Type&, size_t, const Words* codes, const Set::Input& input)
+    {
+        sums[0] = Set::template dot<Type::kMax, 0, kGroupQuads>(codes, input);
+        if constexpr (Type::kGroups == 2) {
+            sums[1] = Set::template dot<Type::kMax, kGroupQuads, kGroupQuads>(codes, input);
+        }
+    }
+};
+
+template <class Type, class Set>
+requires(Set::kScaledPairs) struct Dot<Type, Set> {
+    static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
+    static constexpr int kOffset = Type::kIntegerScales ? Type::kOffset : 0;
+    static constexpr int kLargest = Type::kMax - kOffset > kOffset ? Type::kMax - kOffset : kOffset;
+    /// Words whose pairs' sum fits in 16 bits, once the offset is off; signed codes reach 128 * 127 * 2 at once.
+    static constexpr size_t kFit = Type::kMax < 0 ? 1 : 32767 / (kLargest * 127 * 2);
+    static constexpr size_t kSafe = kFit < kGroupQuads ? kFit : kGroupQuads;
+    static_assert(kGroupQuads % kSafe == 0 && (kOffset == 0 || kSafe == kQuads / 2));
+
+    Set::Shorts pairs;
+    Ints sums[Type::kGroups];
+
+    static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }
+
+    /// The i-th word, which is at place(i).
+    void add(const Type& type, size_t b, size_t i, Words codes, Words four, const int8_t* q)
+    {
+        const typename Set::Shorts products = Set::template pairs<Type::kMax>(codes, four);
+        pairs = i % kSafe == 0 ? products : pairs + products;
+        // The sum in this order, or the compiler makes a tree of it and has not enough registers.
+        asm("" : "+v"(pairs));
+        if (i % kSafe < kSafe - 1) {
+            return;
+        }
+        if constexpr (kOffset != 0) { // what wrapped around comes back
+            pairs -= Set::pairs_of_16(kOffset, q + i / 4 * 16);
+        }
+        const size_t group = i / kGroupQuads;
+        if constexpr (Type::kIntegerScales) {
+            const Ints wide = Set::widen(pairs, type.scale(b, group));
+            sums[0] = i < kSafe ? wide : sums[0] + wide;
+        } else {
+            const Ints wide = Set::widen(pairs, Words{} + 0x00010001u);
+            sums[group] = i % kGroupQuads < kSafe ? wide : sums[group] + wide;
+        }
+    }
+    void take(const Type& type, size_t b, const Words* codes, const int8_t* q)
+    {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kQuads; i++) {
+            add(type, b, i, codes[place(i)], Set::four(q + 4 * place(i)), q);
+        }
+    }
+};
+
+/// The sum of a row, one unit after the other.
+template <class Type> struct Sum {
     Floats total;
 
-    void add_block(const Type& type, size_t b, const Words* codes, const Isa::Input& input, const InputScale& scales)
+    void add(const Type& type, size_t b, const Ints* exact, const InputScale& scales)
     {
-        total = add_group<Type, 0>(total, type, b, codes, input, scales);
+        total = add_exact<Type, 0>(total, type, b, exact[0], scales);
         if constexpr (Type::kGroups == 2) {
-            total = add_group<Type, 1>(total, type, b, codes, input, scales);
+            total = add_exact<Type, 1>(total, type, b, exact[1], scales);
         }
     }
     void end_unit(const Type&) {}
 };
 
-/// The same by scaled_dot(): d and dmin come at the end of a unit.
-template <class Type, class Set>
-requires(Type::kScaledPairs) struct Sum<Type, Set> {
+/// The same where scales are integers: d and dmin come at the end of a unit.
+template <class Type>
+requires(Type::kIntegerScales) struct Sum<Type> {
     Floats total;
     Floats unit;
     Floats minima;
 
-    void add_block(const Type& type, size_t b, const Words* codes, const Isa::Input& input, const InputScale& scales)
+    void add(const Type& type, size_t b, const Ints* exact, const InputScale& scales)
     {
-        constexpr size_t kGroupQuads = kQuads / Type::kGroups;
-        Ints exact =
-            Set::template scaled_dot<Type::kMax, Type::kOffset, 0, kGroupQuads>(codes, input, type.scale(b, 0));
-        if constexpr (Type::kGroups == 2) {
-            exact += Set::template scaled_dot<Type::kMax, Type::kOffset, kGroupQuads, kGroupQuads>(codes, input,
-                                                                                                   type.scale(b, 1));
-        }
-        unit = Isa::fma(to_floats(exact), splat(scales.scale), unit);
+        unit = Isa::fma(to_floats(exact[0]), splat(scales.scale), unit);
         if constexpr (Type::kBias) {
             for (size_t g = 0; g < Type::kGroups; g++) {
                 minima = Isa::fma(type.bias(b, g), splat(scales.sums[Type::kGroups == 1 ? 2 : g]), minima);
@@ -85,15 +133,17 @@ requires(Type::kScaledPairs) struct Sum<Type, Set> {
     }
 };
 
-/// A product with one row of input waits for memory: asks for what block b of a later unit holds. The address may lie
-/// past the end of the weights; a prefetch does not mind.
-template <class Type> inline void fetch_ahead(const uint8_t* unit, size_t b)
+/// A product with one row of input waits for memory: asks for what kCount blocks of a later unit hold, the i-th of
+/// `parts` parts of it. The address may lie past the end of the weights; a prefetch does not mind.
+template <class Type, size_t kCount> inline void fetch_ahead(const uint8_t* unit, size_t b, size_t i, size_t parts)
 {
     constexpr size_t kAhead = 8192;
+    constexpr size_t kLine = 64;
     constexpr size_t kBytes = Type::kUnitBytes / Type::kBlocks;
+    constexpr size_t kLines = (kCount * kBytes + kLine - 1) / kLine;
     const uintptr_t address = reinterpret_cast<uintptr_t>(unit) + kAhead + b * kBytes;
-    for (size_t i = 0; i < kBytes; i += 64) {
-        __builtin_prefetch(reinterpret_cast<const void*>(address + i));
+    for (size_t line = i * kLines / parts; line < (i + 1) * kLines / parts; line++) {
+        __builtin_prefetch(reinterpret_cast<const void*>(address + kLine * line));
     }
 }
 
@@ -110,21 +160,24 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
         for (size_t p = 0; p < kTileParts; p++) {
             parts[p].load(panel, first_part + p);
         }
-        for (size_t b = 0; b < Type::kBlocks; b++) {
+        for (size_t i = 0; i < Type::kBlocks; i++) {
             if constexpr (kTokens == 1) {
-                fetch_ahead<Type>(panel, b);
+                fetch_ahead<Type, 1>(panel, i, 0, 1);
             }
+            const size_t b = Type::block(i);
             const size_t at = block + b;
             const auto first_input = Isa::input(q + at * kInputBlock);
 #pragma GCC unroll 4
             for (size_t p = 0; p < kTileParts; p++) {
                 Words codes[kQuads];
                 parts[p].codes(b, codes);
-                sums[0][p].add_block(parts[p], b, codes, first_input, scales[at]);
+                Dot<Type, Isa> dot;
+                dot.take(parts[p], b, codes, first_input);
+                sums[0][p].add(parts[p], b, dot.sums, scales[at]);
 #pragma GCC unroll 16
                 for (size_t t = 1; t < kTokens; t++) {
-                    const auto input = Isa::input(q + t * x.cols + at * kInputBlock);
-                    sums[t][p].add_block(parts[p], b, codes, input, scales[t * blocks + at]);
+                    dot.take(parts[p], b, codes, Isa::input(q + t * x.cols + at * kInputBlock));
+                    sums[t][p].add(parts[p], b, dot.sums, scales[t * blocks + at]);
                 }
             }
         }
@@ -142,6 +195,58 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
     }
 }
 
+/// kTogether blocks by one row of input, word by word, so that what they and the parts share is loaded once.
+template <class Type, class Set> void blocks_together(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
+                                                      const InputScale* scales, const uint8_t* panel)
+{
+    Dot<Type, Set> dots[Type::kTogether][kParts];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kQuads; i++) {
+        const size_t place = Dot<Type, Set>::place(i);
+        fetch_ahead<Type, Type::kTogether>(panel, first, i, kQuads);
+#pragma GCC unroll 2
+        for (size_t s = 0; s < Type::kTogether; s++) {
+            const size_t b = Type::block(first + s);
+            const Words four = Set::four(q + b * kInputBlock + 4 * place);
+#pragma GCC unroll 2
+            for (size_t p = 0; p < kParts; p++) {
+                dots[s][p].add(parts[p], b, i, parts[p].code(b, place), four, q + b * kInputBlock);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (size_t s = 0; s < Type::kTogether; s++) {
+        const size_t b = Type::block(first + s);
+#pragma GCC unroll 2
+        for (size_t p = 0; p < kParts; p++) {
+            sums[p].add(parts[p], b, dots[s][p].sums, scales[b]);
+        }
+    }
+}
+
+/// A panel by one row of input, by blocks_together().
+template <class Type> void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scales, size_t cols)
+{
+    Sum<Type> sums[kParts] = {};
+    for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
+        Type parts[kParts];
+        for (size_t p = 0; p < kParts; p++) {
+            parts[p].load(panel, p);
+        }
+        for (size_t b = 0; b < Type::kBlocks; b += Type::kTogether) {
+            blocks_together<Type, Isa>(sums, parts, b, q, scales, panel);
+        }
+        for (size_t p = 0; p < kParts; p++) {
+            sums[p].end_unit(parts[p]);
+        }
+        q += Type::kFields.values;
+        scales += Type::kBlocks;
+    }
+    for (size_t p = 0; p < kParts; p++) {
+        __builtin_memcpy(y + p * kVectorRows, &sums[p].total, sizeof(Floats));
+    }
+}
+
 template <class Type, size_t kTokens>
 size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
 {
@@ -151,6 +256,16 @@ size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const Pa
         }
     }
     return token;
+}
+
+template <class Type, class Set>
+void one_row(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
+{
+    if constexpr (Set::kScaledPairs) {
+        row<Type>(y + token * y_stride, panel, x.q + token * x.cols, x.scales + token * (x.cols / kInputBlock), x.cols);
+    } else {
+        tile<Type, 1, kParts>(y, y_stride, panel, 0, x, token);
+    }
 }
 
 /// Rows of input that are few enough for every set.
@@ -165,7 +280,7 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
         for (; token < x.batch; token++) {
-            tile<Type, 1, kParts>(y, y_stride, data, 0, x, token);
+            one_row<Type, Isa>(y, y_stride, data, x, token);
         }
     }
 }

@@ -12,15 +12,17 @@
 //   Words signed_codes(w): signed codes as dot() wants them
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
 //   Input input(q): 32 quantized values, made ready for several products
+// and kScaledPairs. Where it is false, products come as sums of four:
 //   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
 //     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they
 //     come from signed_codes.
-//
-// Where products come as 16-bit sums of two, multiplying those by a scale that is a small integer is no more work than
-// widening them. A set where they do has kScaledPairs = true, and
-//   Words twice(w, i): byte i of each lane, 0 to 127, as a 16-bit number, twice; signed_twice(w, i): a signed byte
-//   Ints scaled_dot<kMax, kOffset, kFirst, kQuads>(codes, input, scale): dot() of codes less kOffset, times the scale
-//     that comes from twice() or signed_twice()
+// Where it is true, Input is the pointer itself, and products come as 16-bit sums of two; to multiply those by a small
+// integer is no more work than to widen them:
+//   Words four(q): four quantized values, in each lane
+//   Shorts pairs<kMax>(codes, four): in each half of a lane the sum of two products, of unsigned type: it may wrap
+//   Shorts pairs_of_16(value, q): the sum of four such words where each code is `value`, with the 16 values at q
+//   Ints widen(pairs, scale): in each lane pair * scale + pair * scale
+//   Words twice(w, i): byte i of each lane, 0 to 127, as a scale for widen; signed_twice(w, i): a signed byte
 #pragma once
 
 #include "kernels/djiblas.h"
@@ -53,10 +55,21 @@ inline Words less_32(Words w)
     return reinterpret_cast<Words>(reinterpret_cast<Bytes>(w) - 32);
 }
 
+/// Field b of kBits bits, of each byte, to bit kTo. What an even field and the next have in common is a step of its
+/// own.
+template <int kBits, int kTo> inline Words field(Words w, size_t b)
+{
+    const int odd = static_cast<int>(b % 2);
+    w = w >> (kBits * (static_cast<int>(b) - odd));
+    return kTo == 0 ? w >> (kBits * odd) : w << (kTo - kBits * odd);
+}
+
 /// One part (kVectorRows rows) of sixteen blocks that lie together.
-template <PanelType kType> struct Lines {
+template <class Type, PanelType kType> struct Lines {
     static constexpr PanelType kPanelType = kType;
-    static constexpr bool kScaledPairs = false;
+    static constexpr bool kIntegerScales = false;
+    static constexpr size_t kTogether = 1;
+    static constexpr size_t block(size_t i) { return i; }
     static constexpr const PanelFields& kFields = panel_fields(kType);
     static constexpr size_t kBlocks = kFields.values / kInputBlock;
     static constexpr size_t kUnitBytes = kPanelRows * kFields.bytes;
@@ -76,22 +89,27 @@ template <PanelType kType> struct Lines {
         __builtin_memcpy(&value, words + index * kPanelRows * sizeof(uint32_t), sizeof value);
         return value;
     }
-    /// Eight words of four-bit codes: the low halves of four lines, then the high ones.
-    void nibbles(size_t first, Words* codes) const
+    /// All codes of block b.
+    void codes(size_t b, Words* out) const
     {
-        for (size_t j = 0; j < 4; j++) {
-            const Words both = word(first + j);
-            codes[j] = both & 0x0f0f0f0fu;
-            codes[j + 4] = (both >> 4) & 0x0f0f0f0fu;
+#pragma GCC unroll 8
+        for (size_t j = 0; j < kQuads; j++) {
+            out[j] = static_cast<const Type*>(this)->code(b, j);
         }
+    }
+    /// Word j of eight of four-bit codes: the low halves of four lines, then the high ones.
+    Words nibbles(size_t first, size_t j) const
+    {
+        const Words both = word(first + j % 4);
+        return (j < 4 ? both : both >> 4) & 0x0f0f0f0fu;
     }
 };
 
 // Each type: kMax, the largest code; kGroups, the scales to 32 columns (1 or 2); what a value is: scale * (code -
 // kOffset), or scale * code + bias where kBias; load(unit, part); scale(b, g) and bias(b, g) of group g of block b;
-// codes(b, out).
+// code(b, j), four columns of the 32.
 
-template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr int kOffset = kCodeOffset;
     static constexpr size_t kGroups = 1;
@@ -106,49 +124,31 @@ template <PanelType kType, int kMaxCode, int kCodeOffset> struct Simple : Lines<
     Floats scale(size_t, size_t) const { return d; }
 };
 
-struct Q80 : Simple<PanelType::q8_0, kSigned, Isa::kSignedBias> {
-    void codes(size_t, Words* out) const
-    {
-        for (size_t j = 0; j < kQuads; j++) {
-            out[j] = Isa::signed_codes(word(j));
-        }
-    }
+struct Q80 : Simple<Q80, PanelType::q8_0, kSigned, Isa::kSignedBias> {
+    Words code(size_t, size_t j) const { return Isa::signed_codes(word(j)); }
 };
 
-struct Q40 : Simple<PanelType::q4_0, 15, 8> {
-    void codes(size_t, Words* out) const { nibbles(0, out); }
+struct Q40 : Simple<Q40, PanelType::q4_0, 15, 8> {
+    Words code(size_t, size_t j) const { return nibbles(0, j); }
 };
 
-struct Iq4Nl : Simple<PanelType::iq4_nl, kSigned, Isa::kSignedBias> {
-    void codes(size_t, Words* out) const
-    {
-        nibbles(0, out);
-        for (size_t j = 0; j < kQuads; j++) {
-            out[j] = Isa::signed_codes(Isa::lookup(out[j]));
-        }
-    }
+struct Iq4Nl : Simple<Iq4Nl, PanelType::iq4_nl, kSigned, Isa::kSignedBias> {
+    Words code(size_t, size_t j) const { return Isa::signed_codes(Isa::lookup(nibbles(0, j))); }
 };
 
-/// The fifth bits of 32 columns: bit i of a row's word belongs to column i.
-template <class Base> void add_fifth_of_columns(const Base& lines, Words* out)
+/// The fifth bits of word j, of 32 columns: bit i of a row's word belongs to column i.
+inline Words fifth_of_columns(Words fifth, size_t j)
 {
-    const Words fifth = lines.word(0);
-    for (size_t j = 0; j < kQuads; j++) {
-        // Four neighbouring bits to bit 4 of four bytes.
-        const Words four = (fifth >> static_cast<int>(4 * j)) & 0xfu;
-        out[j] |= (((four * 0x00204081u) & 0x01010101u) << 4);
-    }
+    // Four neighbouring bits to bit 4 of four bytes.
+    const Words four = (fifth >> static_cast<int>(4 * j)) & 0xfu;
+    return (four * 0x02040810u) & 0x10101010u;
 }
 
-struct Q50 : Simple<PanelType::q5_0, 31, 16> {
-    void codes(size_t, Words* out) const
-    {
-        nibbles(1, out);
-        add_fifth_of_columns(*this, out);
-    }
+struct Q50 : Simple<Q50, PanelType::q5_0, 31, 16> {
+    Words code(size_t, size_t j) const { return nibbles(1, j) | fifth_of_columns(word(0), j); }
 };
 
-template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode> struct WithMinimum : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = 1;
     static constexpr int kOffset = 0;
@@ -166,27 +166,24 @@ template <PanelType kType, int kMaxCode> struct WithMinimum : Lines<kType> {
     Floats bias(size_t, size_t) const { return m; }
 };
 
-struct Q41 : WithMinimum<PanelType::q4_1, 15> {
-    void codes(size_t, Words* out) const { nibbles(0, out); }
+struct Q41 : WithMinimum<Q41, PanelType::q4_1, 15> {
+    Words code(size_t, size_t j) const { return nibbles(0, j); }
 };
 
-struct Q51 : WithMinimum<PanelType::q5_1, 31> {
-    void codes(size_t, Words* out) const
-    {
-        nibbles(1, out);
-        add_fifth_of_columns(*this, out);
-    }
+struct Q51 : WithMinimum<Q51, PanelType::q5_1, 31> {
+    Words code(size_t, size_t j) const { return nibbles(1, j) | fifth_of_columns(word(0), j); }
 };
 
 /// Integer scales, and minima, of 256 columns, unpacked once. A value is d * scale * (code - kOffset) - dmin * minimum.
-template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
-    : Lines<kType> {
+template <class Type, PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
+    : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
     static constexpr size_t kGroups = kGroupsOfBlock;
     static constexpr int kOffset = kCodeOffset;
     static constexpr bool kBias = kMinima;
-    static constexpr bool kScaledPairs = Isa::kScaledPairs;
-    using Factor = std::conditional_t<kScaledPairs, Words, Floats>;
+    static constexpr bool kIntegerScales = Isa::kScaledPairs;
+    static constexpr size_t kTogether = 2;
+    using Factor = std::conditional_t<kIntegerScales, Words, Floats>;
 
     Floats d;
     Floats minus_dmin;
@@ -198,7 +195,7 @@ template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset,
     {
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
-            if constexpr (kScaledPairs) {
+            if constexpr (kIntegerScales) {
                 factors[first + i * kStep] = Set::twice(bytes, i);
             } else {
                 factors[first + i * kStep] = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu) * d;
@@ -210,7 +207,7 @@ template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset,
     {
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
-            if constexpr (kScaledPairs) {
+            if constexpr (kIntegerScales) {
                 factors[first + i * kStep] = Set::signed_twice(bytes, i);
             } else {
                 const Ints top = reinterpret_cast<Ints>(bytes << static_cast<int>(24 - 8 * i));
@@ -223,7 +220,7 @@ template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset,
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
             const Floats minimum = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu);
-            biases[first + i] = kScaledPairs ? minimum : minimum * minus_dmin;
+            biases[first + i] = kIntegerScales ? minimum : minimum * minus_dmin;
         }
     }
     Factor scale(size_t b, size_t g) const { return factors[kGroups * b + g]; }
@@ -231,7 +228,7 @@ template <PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset,
 };
 
 /// The 6-bit scales and minima of Q4_K and Q5_K.
-template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 1, 0, true> {
+template <class Type, PanelType kType, int kMaxCode> struct SixBit : Super<Type, kType, kMaxCode, 1, 0, true> {
     void load(const uint8_t* unit, size_t part)
     {
         this->find(unit, part);
@@ -247,26 +244,23 @@ template <PanelType kType, int kMaxCode> struct SixBit : Super<kType, kMaxCode, 
     }
 };
 
-struct Q4K : SixBit<PanelType::q4_k, 15> {
-    void codes(size_t b, Words* out) const
+struct Q4K : SixBit<Q4K, PanelType::q4_k, 15> {
+    Words code(size_t b, size_t j) const
     {
-        for (size_t j = 0; j < kQuads; j++) {
-            out[j] = (word(3 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
-        }
+        return (word(3 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
     }
 };
 
-struct Q5K : SixBit<PanelType::q5_k, 31> {
-    void codes(size_t b, Words* out) const
+struct Q5K : SixBit<Q5K, PanelType::q5_k, 31> {
+    Words code(size_t b, size_t j) const
     {
-        for (size_t j = 0; j < kQuads; j++) {
-            const Words fifth = (word(3 + j) >> static_cast<int>(b)) & 0x01010101u;
-            out[j] = ((word(11 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu) | (fifth << 4);
-        }
+        const Words low = (word(11 + 8 * (b / 2) + j) >> static_cast<int>(4 * (b % 2))) & 0x0f0f0f0fu;
+        return low | (field<1, 4>(word(3 + j), b) & 0x10101010u);
     }
 };
 
-struct Q6K : Super<PanelType::q6_k, 63, 2, 32, false> {
+struct Q6K : Super<Q6K, PanelType::q6_k, 63, 2, 32, false> {
+    static constexpr size_t block(size_t i) { return kIntegerScales ? i / 4 * 4 + i % 2 * 2 + i / 2 % 2 : i; }
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -275,19 +269,17 @@ struct Q6K : Super<PanelType::q6_k, 63, 2, 32, false> {
             set_signed_scales(4 * i, word(48 + i));
         }
     }
-    void codes(size_t b, Words* out) const
+    Words code(size_t b, size_t j) const
     {
         const size_t half_of_unit = b / 4;
         const size_t s = b % 4;
-        for (size_t j = 0; j < kQuads; j++) {
-            const Words low = word(16 * half_of_unit + 8 * (s % 2) + j) >> static_cast<int>(4 * (s / 2));
-            const Words upper = word(32 + 8 * half_of_unit + j) >> static_cast<int>(2 * s);
-            out[j] = (low & 0x0f0f0f0fu) | ((upper & 0x03030303u) << 4);
-        }
+        const Words low = word(16 * half_of_unit + 8 * (s % 2) + j) >> static_cast<int>(4 * (s / 2));
+        const Words upper = word(32 + 8 * half_of_unit + j) >> static_cast<int>(2 * (s % 2));
+        return (low & 0x0f0f0f0fu) | ((upper << static_cast<int>(4 - 4 * (s / 2))) & 0x30303030u);
     }
 };
 
-struct Q2K : Super<PanelType::q2_k, 3, 2, 0, true> {
+struct Q2K : Super<Q2K, PanelType::q2_k, 3, 2, 0, true> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -298,15 +290,10 @@ struct Q2K : Super<PanelType::q2_k, 3, 2, 0, true> {
             set_minima(4 * i, (word(i) >> 4) & 0x0f0f0f0fu);
         }
     }
-    void codes(size_t b, Words* out) const
-    {
-        for (size_t j = 0; j < kQuads; j++) {
-            out[j] = (word(4 + 8 * (b / 4) + j) >> static_cast<int>(2 * (b % 4))) & 0x03030303u;
-        }
-    }
+    Words code(size_t b, size_t j) const { return field<2, 0>(word(4 + 8 * (b / 4) + j), b % 4) & 0x03030303u; }
 };
 
-struct Q3K : Super<PanelType::q3_k, 7, 2, 4, false> {
+struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -318,17 +305,14 @@ struct Q3K : Super<PanelType::q3_k, 7, 2, 4, false> {
             set_signed_scales(4 * i, less_32(low | (high << 4)));
         }
     }
-    void codes(size_t b, Words* out) const
+    Words code(size_t b, size_t j) const
     {
-        for (size_t j = 0; j < kQuads; j++) {
-            const Words low = (word(8 + 8 * (b / 4) + j) >> static_cast<int>(2 * (b % 4))) & 0x03030303u;
-            const Words third = (word(j) >> static_cast<int>(b)) & 0x01010101u;
-            out[j] = low | (third << 2);
-        }
+        const Words low = field<2, 0>(word(8 + 8 * (b / 4) + j), b % 4);
+        return (low & 0x03030303u) | (field<1, 2>(word(j), b) & 0x04040404u);
     }
 };
 
-struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
+struct Iq4Xs : Super<Iq4Xs, PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -344,13 +328,7 @@ struct Iq4Xs : Super<PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
         set_signed_scales<2>(0, less_32((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u)));
         set_signed_scales<2>(1, less_32(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u)));
     }
-    void codes(size_t b, Words* out) const
-    {
-        nibbles(1 + 4 * b, out);
-        for (size_t j = 0; j < kQuads; j++) {
-            out[j] = Isa::signed_codes(Isa::lookup(out[j]));
-        }
-    }
+    Words code(size_t b, size_t j) const { return Isa::signed_codes(Isa::lookup(nibbles(1 + 4 * b, j))); }
 };
 
 } // namespace

@@ -8,33 +8,18 @@
 
 #define LLMK_KERNEL_SET avx2
 
+#include "kernels/panel_vectors_256.h"
+
 namespace llmk::djiblas::avx2 {
 
 namespace {
 
-struct Isa {
-    using Words [[gnu::vector_size(32)]] = uint32_t;
-    using Ints [[gnu::vector_size(32)]] = int32_t;
-    using Floats [[gnu::vector_size(32)]] = float;
-    using Input = const int8_t*;
-    static constexpr size_t kTokens = 4;
+struct Isa : Vectors256 {
+    using Shorts [[gnu::vector_size(32)]] = uint16_t;
     static constexpr int kSignedBias = 0;
     static constexpr bool kScaledPairs = true;
 
-    static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-    static Floats halves(const uint8_t* p)
-    {
-        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    }
     static Words signed_codes(Words w) { return w; }
-    static Words lookup(Words w)
-    {
-        const __m256i table =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
-        return reinterpret_cast<Words>(_mm256_shuffle_epi8(table, reinterpret_cast<__m256i>(w)));
-    }
-    static Input input(const int8_t* q) { return q; }
-
     static Words twice(Words w, size_t i)
     {
         const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
@@ -49,48 +34,27 @@ struct Isa {
         const __m256i upper = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places));
         return reinterpret_cast<Words>(_mm256_srai_epi16(upper, 8));
     }
-
-    template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
+    template <int kMax> static Shorts pairs(Words codes, Words four)
     {
-        return scaled_dot<kMax, 0, kFirst, kQuads>(codes, q, Words{} + 0x00010001u);
-    }
-    template <int kMax, int kOffset, size_t kFirst, size_t kQuads>
-    static Ints scaled_dot(const Words* codes, Input q, Words scale)
-    {
-        // Sums of pairs that fit in 16 bits before they are widened; signed codes reach 128 * 127 * 2 at once.
-        constexpr int kLargest = kMax - kOffset > kOffset ? kMax - kOffset : kOffset;
-        constexpr size_t kSafe = kMax < 0 ? 1 : 32767 / (kLargest * 127 * 2);
-        static_assert(kOffset == 0 || kSafe >= kQuads);
-        __m256i sum = _mm256_setzero_si256();
-        __m256i pairs = _mm256_setzero_si256();
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kQuads; i++) {
-            int32_t four;
-            __builtin_memcpy(&four, q + 4 * (kFirst + i), sizeof four);
-            const __m256i x = _mm256_set1_epi32(four);
-            const __m256i w = reinterpret_cast<__m256i>(codes[kFirst + i]);
-            const __m256i products = kMax < 0 ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-                                              : _mm256_maddubs_epi16(w, x);
-            pairs = i % kSafe == 0 ? products : _mm256_add_epi16(pairs, products);
-            if (i % kSafe == kSafe - 1 || i + 1 == kQuads) {
-                if constexpr (kOffset != 0) {
-                    pairs = _mm256_sub_epi16(pairs, offset_pairs<kOffset, kFirst, kQuads>(q));
-                }
-                const __m256i wide = _mm256_madd_epi16(pairs, reinterpret_cast<__m256i>(scale));
-                sum = i < kSafe ? wide : _mm256_add_epi32(sum, wide);
-            }
+        const __m256i w = reinterpret_cast<__m256i>(codes);
+        const __m256i x = reinterpret_cast<__m256i>(four);
+        if constexpr (kMax < 0) {
+            return reinterpret_cast<Shorts>(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
         }
-        return reinterpret_cast<Ints>(sum);
+        return reinterpret_cast<Shorts>(_mm256_maddubs_epi16(w, x));
     }
-    /// kOffset times the input, summed as the products of pairs are, of 16 columns.
-    template <int kOffset, size_t kFirst, size_t kQuads> static __m256i offset_pairs(Input q)
+    static Shorts pairs_of_16(int value, const int8_t* q)
     {
-        static_assert(kQuads == 4);
-        const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q + 4 * kFirst));
-        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(kOffset), x);
+        const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
+        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(static_cast<char>(value)), x);
         pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(2, 3, 0, 1)));
         pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(1, 0, 3, 2)));
-        return _mm256_broadcastsi128_si256(pairs);
+        return reinterpret_cast<Shorts>(_mm256_broadcastsi128_si256(pairs));
+    }
+    static Ints widen(Shorts pairs, Words scale)
+    {
+        return reinterpret_cast<Ints>(
+            _mm256_madd_epi16(reinterpret_cast<__m256i>(pairs), reinterpret_cast<__m256i>(scale)));
     }
 };
 
