@@ -14,38 +14,20 @@
 #pragma once
 
 #include "kernels/amx_int8/tiles.h"
-#include "kernels/djiblas.h"
-
-#include <immintrin.h>
+#include "kernels/avx512/panel_vectors.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-struct Isa {
-    using Words [[gnu::vector_size(64)]] = uint32_t;
-    using Ints [[gnu::vector_size(64)]] = int32_t;
-    using Floats [[gnu::vector_size(64)]] = float;
-    using Input = const int8_t*;
+struct Isa : avx512::PanelVectors {
     /// Unsigned codes, as avx512_vnni has them: another bias would round otherwise.
     static constexpr int kSignedBias = 128;
-    static constexpr bool kScaledPairs = false;
 
-    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-    static Floats halves(const uint8_t* p)
-    {
-        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    }
     static Words signed_codes(Words w) { return w ^ 0x80808080u; }
-    static Words lookup(Words w)
-    {
-        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
-        return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
-    }
 
     // For the loops over vectors, which are not compiled here.
     static constexpr size_t kTokens = 1;
-    static Input input(const int8_t* q);
     template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input input);
 };
 
