@@ -43,7 +43,7 @@ namespace {
 
 static_assert(kPanelRows == amx_int8::kTileRows && kParts == 1);
 constexpr size_t kTileRows = amx_int8::kTileRows;
-/// A row of input holds no more of a scale's columns than this.
+/// Bytes of a line of a panel, and of sums.
 constexpr size_t kLine = amx_int8::kTileRowBytes;
 
 // Which tile is what. Two of each: one is being filled while the other's sums are used.

@@ -56,8 +56,9 @@ uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported);
 CpuFeatures detect_cpu();
 
 /// Sets CR4.OSXSAVE and XCR0 |= x87|SSE|AVX, and AVX-512's and AMX's states where there are any, on *this* processor if
-/// CPUID reports XSAVE and AVX. Ring 0 only: it is called by src/platform/uefi on every processor before detect_cpu
-/// (firmware leaves it off). AMD64 APM vol. 2 11.5.
+/// CPUID reports XSAVE and AVX; nothing makes the first use of a tile fault then (IA32_XFD). Ring 0 only: it is called
+/// by src/platform/uefi on every processor before detect_cpu (firmware leaves it off). AMD64 APM vol. 2 11.5, Intel SDM
+/// vol. 1 13.14.
 void enable_avx();
 
 } // namespace llmk
