@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs every suite that is built, names the tests that were skipped, and ends with one line: `N passed, N failed`.
+"""Runs every suite that is built, says what was skipped and why, and ends with one line: `N passed, N failed`.
 
 The suites, in this order: lint (each check counts as one), the GoogleTest programs unit and check, then pytest on
 tests/golden, tests/tool, efisim (tests/efisim, and tests/e2e in it) and tests/e2e in QEMU. A program that crashes, is
@@ -25,6 +25,8 @@ import lint
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test-results"
 DEFAULT_ASSETS = "../shared/assets"
+# Of tests that were skipped for the same reason.
+SKIPS_NAMED = 4
 
 
 @dataclass
@@ -164,6 +166,15 @@ SUITES: dict[str, Callable[[], Counts]] = {
 }
 
 
+def skips_by_reason(skipped: Sequence[str]) -> dict[str, list[str]]:
+    """The names of tests by why they were skipped."""
+    reasons: dict[str, list[str]] = {}
+    for line in skipped:
+        name, _, reason = line.partition(": ")
+        reasons.setdefault(reason, []).append(name)
+    return reasons
+
+
 def run_suites(names: list[str]) -> Counts:
     """Runs the suites, prints a table of them, and returns the sum."""
     rows: list[str] = []
@@ -178,9 +189,9 @@ def run_suites(names: list[str]) -> Counts:
         total.add(counts)
     say(f"{'suite':8}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}")
     say("\n".join(rows))
-    if total.skipped:
-        say(f"\n{len(total.skipped)} skipped:")
-        say("\n".join(f"  {line}" for line in total.skipped))
+    for reason, names in skips_by_reason(total.skipped).items():
+        rest = f" and {len(names) - SKIPS_NAMED} more" if len(names) > SKIPS_NAMED else ""
+        say(f"skipped, {reason}: {', '.join(names[:SKIPS_NAMED])}{rest}")
     return total
 
 
