@@ -29,6 +29,7 @@ struct Isa {
     using Input = const int8_t*;
     /// Unsigned codes, as avx512_vnni has them: another bias would round otherwise.
     static constexpr int kSignedBias = 128;
+    static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }

@@ -18,6 +18,7 @@ struct Isa {
     using Input = const int8_t*;
     static constexpr size_t kTokens = 8;
     static constexpr int kSignedBias = 0;
+    static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
