@@ -7,14 +7,17 @@
 //
 // A set's attention.cpp defines LLMK_KERNEL_SET, the name of its namespace, and `Isa` in an anonymous namespace there,
 // and then includes this file, which is in that anonymous namespace too: the linker never sees two copies of one name.
-// kLanes, sum_lanes() and exp() are those of the set's vector.h, softcap() is the set's own.
+// kLanes and sum_lanes() are those of the set's vector.h, softcap() is the set's own.
 //
-// `Isa` has: Floats, a vector of kLanes floats; and
-//   Floats load(p), void store(p, v): at any address
+// `Isa` has: Floats and Ints, vectors of kLanes 32-bit lanes; kKeys: by how many keys four rows are multiplied at once,
+// 2 or 4; kStraight: columns of a key that are multiplied without a loop, a multiple of kLanes; kSums: vectors of sums
+// that the registers have room for beside what is added to them; and
+//   Floats splat(x): x in all lanes
+//   Floats load(p), void store(p, v): at any address; load_once(p): load for a value that is used several times
 //   Floats load_tail(p, n), void store_tail(p, v, n): the first n lanes, 0 < n < kLanes, zeros for the others; no
 //     memory behind them is touched
 //   Floats fma(a, b, c): a * b + c, fused or not
-//   Floats max(a, b), float largest(v): a NaN may get lost
+//   Floats max(a, b): b where one of them is NaN; float largest(v): a NaN may get lost
 //   F32, F16, Q80: how a row, a key or a value, is packed: bytes(head_dim) of it; load(row, i), kLanes values from the
 //     i-th on, a multiple of kLanes; tail(row, i, n), the last n < kLanes with zeros behind them; plain(rows, bytes),
 //     whether load and tail are right for these bytes, and Careful, the type to take where they are not.
@@ -27,6 +30,7 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 namespace {
 
 using Floats = Isa::Floats;
+using Ints = Isa::Ints;
 using Four [[gnu::vector_size(16)]] = float;
 
 /// Positions of a block.
@@ -35,81 +39,143 @@ constexpr size_t kBlock = 64;
 constexpr size_t kRows = 32;
 constexpr float kInfinity = __builtin_inff();
 
-inline Floats splat(float v) { return Floats{} + v; }
-
-/// A query of one head on its way through the blocks.
+/// A query of one head on its way through the blocks. Its scores are in units of ln 2: a weight is a power of two.
 struct Row {
     const float* query;
-    float* out;        ///< sum of exp(score - peak) * value
+    float* out;        ///< sum of 2^(score - peak) * value
     float peak;        ///< the largest score so far
-    float sum;         ///< of exp(score - peak)
+    float sum;         ///< of 2^(score - peak)
     size_t first, end; ///< positions that it sees
+
+    /// Those of its positions that belong to the block from `start` on, counted from there; none if from >= to.
+    size_t from(size_t start) const { return first > start ? first - start : 0; }
+    size_t to(size_t start) const
+    {
+        const size_t left = end > start ? end - start : 0;
+        return left < kBlock ? left : kBlock;
+    }
 };
 
-/// The scores of kN rows and kK keys, undivided, a vector of partial sums each.
-template <class Packed, size_t kN, size_t kK>
-inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim, Floats (&sums)[kN][kK])
-{
-#pragma GCC unroll 8
-    for (size_t n = 0; n < kN; n++) {
-#pragma GCC unroll 8
-        for (size_t k = 0; k < kK; k++) {
-            sums[n][k] = Floats{};
+/// Asks for memory that is needed soon, a few lines whenever there is something else to do.
+class Ahead {
+public:
+    /// `bytes` at p, in about so many steps. They may lie past the end of the keys or values; a prefetch does not mind.
+    Ahead(const uint8_t* p, size_t bytes, size_t steps)
+        : m_next(reinterpret_cast<uintptr_t>(p)), m_end(m_next + bytes),
+          m_step((bytes + steps * kLine - 1) / (steps * kLine) * kLine)
+    {
+    }
+    void step()
+    {
+        const uintptr_t to = m_next + m_step < m_end ? m_next + m_step : m_end;
+        for (; m_next < to; m_next += kLine) {
+            __builtin_prefetch(reinterpret_cast<const void*>(m_next));
         }
     }
-    const auto add = [&](const Floats(&key)[kK], auto load_query) {
-#pragma GCC unroll 8
+
+private:
+    static constexpr size_t kLine = 64;
+    uintptr_t m_next;
+    uintptr_t m_end;
+    size_t m_step;
+};
+
+/// 2^x for x <= 0, within 2 ulp; 0 from 2^-127 on.
+inline Floats power_of_two(Floats x)
+{
+    x = Isa::max(Isa::splat(-127.0f), x);
+    // x = k + r with |r| <= 1/2. So large a number has no room for a fraction, and its last bits are k + 127.
+    const Floats large = Isa::splat(0x1.8p23f + 127.0f);
+    const Floats biased = x + large;
+    const Floats r = x - (biased - large);
+    // (2^r - 1) / r, off by 2e-9 at most of 2^r.
+    Floats sum = Isa::splat(0x1.41fbbcp-13f);
+    sum = Isa::fma(sum, r, Isa::splat(0x1.5f3e54p-10f));
+    sum = Isa::fma(sum, r, Isa::splat(0x1.3b2d4cp-7f));
+    sum = Isa::fma(sum, r, Isa::splat(0x1.c6aee8p-5f));
+    sum = Isa::fma(sum, r, Isa::splat(0x1.ebfbdcp-3f));
+    sum = Isa::fma(sum, r, Isa::splat(0x1.62e430p-1f));
+    sum = Isa::fma(sum, r, Isa::splat(1.0f));
+    return sum * reinterpret_cast<Floats>(reinterpret_cast<Ints>(biased) << 23);
+}
+
+/// sums[n][k] += query n . key k in kColumns columns from the i-th on.
+template <class Packed, size_t kColumns, size_t kN, size_t kK>
+inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t i, Floats (&sums)[kN][kK])
+{
+#pragma GCC unroll 16
+    for (size_t c = 0; c < kColumns; c += kLanes) {
+        Floats key[kK];
+#pragma GCC unroll 4
+        for (size_t k = 0; k < kK; k++) {
+            key[k] = Packed::load(keys + k * row_bytes, i + c);
+        }
+#pragma GCC unroll 4
         for (size_t n = 0; n < kN; n++) {
-            const Floats query = load_query(rows[n].query);
-#pragma GCC unroll 8
+            const Floats query = Isa::load_once(rows[n].query + i + c);
+#pragma GCC unroll 4
             for (size_t k = 0; k < kK; k++) {
                 sums[n][k] = Isa::fma(query, key[k], sums[n][k]);
             }
         }
-    };
-    Floats key[kK];
-    size_t i = 0;
-    for (; i + kLanes <= head_dim; i += kLanes) {
-#pragma GCC unroll 8
-        for (size_t k = 0; k < kK; k++) {
-            key[k] = Packed::load(keys + k * row_bytes, i);
-        }
-        add(key, [i](const float* query) { return Isa::load(query + i); });
-    }
-    if (i < head_dim) {
-        const size_t count = head_dim - i;
-        for (size_t k = 0; k < kK; k++) {
-            key[k] = Packed::tail(keys + k * row_bytes, i, count);
-        }
-        add(key, [i, count](const float* query) { return Isa::load_tail(query + i, count); });
     }
 }
 
-/// scores[n][t] for the positions [from, to) of the block at `keys`, undivided.
-template <class Packed, size_t kN> void block_scores(float (*scores)[kBlock], const Row* rows, const uint8_t* keys,
-                                                     size_t from, size_t to, size_t head_dim)
+/// The scores of kN rows and kK keys, unscaled, a vector of partial sums each.
+template <class Packed, size_t kN, size_t kK>
+inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim, Floats (&sums)[kN][kK])
 {
-    const size_t row_bytes = Packed::bytes(head_dim);
-    size_t t = from;
-    if constexpr (kN == 4) {
-        for (; t + 2 <= to; t += 2) {
-            Floats sums[4][2];
-            dots<Packed, 4, 2>(rows, keys + t * row_bytes, row_bytes, head_dim, sums);
-#pragma GCC unroll 2
-            for (size_t n = 0; n < 4; n += 2) {
-                const Four pairs = sum_lanes(sums[n][0], sums[n][1], sums[n + 1][0], sums[n + 1][1]);
-                __builtin_memcpy(scores[n] + t, &pairs, sizeof pairs / 2);
-                __builtin_memcpy(scores[n + 1] + t, reinterpret_cast<const float*>(&pairs) + 2, sizeof pairs / 2);
+#pragma GCC unroll 4
+    for (size_t n = 0; n < kN; n++) {
+#pragma GCC unroll 4
+        for (size_t k = 0; k < kK; k++) {
+            sums[n][k] = Floats{};
+        }
+    }
+    size_t i = 0;
+    for (; i + Isa::kStraight <= head_dim; i += Isa::kStraight) {
+        add_products<Packed, Isa::kStraight>(rows, keys, row_bytes, i, sums);
+    }
+    for (; i + kLanes <= head_dim; i += kLanes) {
+        add_products<Packed, kLanes>(rows, keys, row_bytes, i, sums);
+    }
+    if (i < head_dim) {
+        const size_t count = head_dim - i;
+#pragma GCC unroll 4
+        for (size_t k = 0; k < kK; k++) {
+            const Floats key = Packed::tail(keys + k * row_bytes, i, count);
+#pragma GCC unroll 4
+            for (size_t n = 0; n < kN; n++) {
+                sums[n][k] = Isa::fma(Isa::load_tail(rows[n].query + i, count), key, sums[n][k]);
             }
         }
-    } else {
-        for (; t + 4 <= to; t += 4) {
-            Floats sums[kN][4];
-            dots<Packed, kN, 4>(rows, keys + t * row_bytes, row_bytes, head_dim, sums);
-#pragma GCC unroll 2
+    }
+}
+
+/// scores[n][t] for the positions [from, to) of the block at `keys`, unscaled.
+template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float (*scores)[kBlock], const Row* rows,
+                                                                       const uint8_t* keys, size_t from, size_t to,
+                                                                       size_t head_dim, Ahead& ahead)
+{
+    constexpr size_t kK = kN == 4 ? Isa::kKeys : 4;
+    const size_t row_bytes = Packed::bytes(head_dim);
+    size_t t = from;
+    for (; t + kK <= to; t += kK) {
+        ahead.step();
+        Floats sums[kN][kK];
+        dots<Packed, kN, kK>(rows, keys + t * row_bytes, row_bytes, head_dim, sums);
+        if constexpr (kK == 4) {
+#pragma GCC unroll 4
             for (size_t n = 0; n < kN; n++) {
                 const Four four = sum_lanes(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
                 __builtin_memcpy(scores[n] + t, &four, sizeof four);
+            }
+        } else {
+#pragma GCC unroll 4
+            for (size_t n = 0; n < kN; n += 2) {
+                const Four pairs = sum_lanes(sums[n][0], sums[n][1], sums[n + 1][0], sums[n + 1][1]);
+                __builtin_memcpy(scores[n] + t, &pairs, sizeof pairs / 2);
+                __builtin_memcpy(scores[n + 1] + t, reinterpret_cast<const float*>(&pairs) + 2, sizeof pairs / 2);
             }
         }
     }
@@ -123,72 +189,113 @@ template <class Packed, size_t kN> void block_scores(float (*scores)[kBlock], co
     }
 }
 
-/// A row's scores of a block become its weights: exp(score - peak), 0 where it does not see the position. `start` is
-/// the block's first position; [from, to) are those of it that any row sees. Returns by what all so far is multiplied.
-float block_weights(float* scores, Row& row, size_t start, size_t from, size_t to, float scale, float cap)
+/// Multiplies a row's scores of a block by `scale`; -infinity where it does not see the position. [low, high) are whole
+/// vectors of the block that begins at `start`. Returns the largest so far.
+inline float scale_scores(float* scores, const Row& row, size_t start, size_t low, size_t high, float scale)
 {
-    const size_t low = from / kLanes * kLanes;
-    const size_t high = (to + kLanes - 1) / kLanes * kLanes;
-    for (size_t t = low; t < high; t += kLanes) {
-        Isa::store(scores + t, Isa::load(scores + t) * splat(scale));
-    }
-    if (cap != 0.0f) {
-        softcap(scores + low, high - low, cap);
-    }
     for (size_t t = low; t < high && start + t < row.first; t++) {
         scores[t] = -kInfinity;
     }
     for (size_t t = row.end > start + low ? row.end - start : low; t < high; t++) {
         scores[t] = -kInfinity;
     }
-    Floats lanes = splat(row.peak);
+    Floats lanes = Isa::splat(row.peak);
     for (size_t t = low; t < high; t += kLanes) {
-        lanes = Isa::max(lanes, Isa::load(scores + t));
+        const Floats scaled = Isa::load(scores + t) * Isa::splat(scale);
+        Isa::store(scores + t, scaled);
+        lanes = Isa::max(lanes, scaled);
     }
-    const float peak = Isa::largest(lanes);
-    const Floats base = splat(peak == -kInfinity ? 0.0f : peak);
+    return Isa::largest(lanes);
+}
+
+/// The scores become weights: 2^(score - peak). Returns by what all so far is multiplied.
+inline float weigh(float* scores, Row& row, size_t low, size_t high, float peak)
+{
+    const Floats base = Isa::splat(peak == -kInfinity ? 0.0f : peak);
     Floats sums = Floats{};
     for (size_t t = low; t < high; t += kLanes) {
-        const Floats weights = exp(Isa::load(scores + t) - base);
+        const Floats weights = power_of_two(Isa::load(scores + t) - base);
         Isa::store(scores + t, weights);
         sums += weights;
     }
-    const float factor = peak == row.peak ? 1.0f : exp(splat(row.peak) - base)[0];
+    const float factor = peak == row.peak ? 1.0f : power_of_two(Isa::splat(row.peak) - base)[0];
     row.peak = peak;
     row.sum = row.sum * factor + sum_lanes(sums);
     return factor;
 }
 
-/// out = out * factor + sum over t in [from, to) of weight[t] * value[t], for kV registers of columns from column i on.
+/// The scores of kN rows, unscaled, become their weights, and factors[n] by what all so far is multiplied. [from, to)
+/// is what any of them sees of the block that begins at `start`.
+template <size_t kN> [[gnu::noinline]] void block_weights(float (*scores)[kBlock], float* factors, Row* rows,
+                                                          const AttentionTask& task, size_t start, size_t from,
+                                                          size_t to)
+{
+    constexpr float kLog2E = 0x1.715476p+0f;
+    const size_t low = from / kLanes * kLanes;
+    const size_t high = (to + kLanes - 1) / kLanes * kLanes;
+    float scale = kLog2E / task.divisor;
+    if (task.softcap != 0.0f) {
+        for (size_t n = 0; n < kN; n++) {
+            for (size_t t = low; t < high; t++) {
+                scores[n][t] /= task.divisor;
+            }
+            softcap(scores[n] + low, high - low, task.softcap);
+        }
+        scale = kLog2E;
+    }
+    // One row's chain of operations does not wait for another's.
+    float peaks[kN];
+    for (size_t n = 0; n < kN; n++) {
+        peaks[n] = scale_scores(scores[n], rows[n], start, low, high, scale);
+    }
+    for (size_t n = 0; n < kN; n++) {
+        factors[n] = weigh(scores[n], rows[n], low, high, peaks[n]);
+    }
+}
+
+/// out = out * factor + sum over t in [from, to) of weight[t] * value[t], for kV vectors of columns from column i on.
 template <class Packed, size_t kN, size_t kV>
-inline void add_columns(const Row* rows, const float* factors, const float (*weights)[kBlock], const uint8_t* values,
-                        size_t row_bytes, size_t from, size_t to, size_t i)
+[[gnu::noinline]] void add_columns(const Row* rows, const float* factors, const float (*weights)[kBlock],
+                                   const uint8_t* values, size_t row_bytes, size_t from, size_t to, size_t i,
+                                   Ahead& ahead)
 {
     Floats sums[kN][kV];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (size_t n = 0; n < kN; n++) {
 #pragma GCC unroll 8
         for (size_t v = 0; v < kV; v++) {
-            sums[n][v] = Isa::load(rows[n].out + i + v * kLanes) * splat(factors[n]);
+            sums[n][v] = Isa::load(rows[n].out + i + v * kLanes) * Isa::splat(factors[n]);
         }
     }
-    const uint8_t* row = values + from * row_bytes;
-    for (size_t t = from; t < to; t++, row += row_bytes) {
+    const auto add_position = [&](size_t t, const uint8_t* row) {
         Floats value[kV];
 #pragma GCC unroll 8
         for (size_t v = 0; v < kV; v++) {
             value[v] = Packed::load(row, i + v * kLanes);
         }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (size_t n = 0; n < kN; n++) {
-            const Floats weight = splat(weights[n][t]);
+            const Floats weight = Isa::splat(weights[n][t]);
 #pragma GCC unroll 8
             for (size_t v = 0; v < kV; v++) {
                 sums[n][v] = Isa::fma(value[v], weight, sums[n][v]);
             }
         }
+    };
+    constexpr size_t kPositions = 4;
+    const uint8_t* row = values + from * row_bytes;
+    size_t t = from;
+    for (; t + kPositions <= to; t += kPositions) {
+        ahead.step();
+#pragma GCC unroll 4
+        for (size_t p = 0; p < kPositions; p++, row += row_bytes) {
+            add_position(t + p, row);
+        }
     }
-#pragma GCC unroll 8
+    for (; t < to; t++, row += row_bytes) {
+        add_position(t, row);
+    }
+#pragma GCC unroll 4
     for (size_t n = 0; n < kN; n++) {
 #pragma GCC unroll 8
         for (size_t v = 0; v < kV; v++) {
@@ -201,53 +308,115 @@ inline void add_columns(const Row* rows, const float* factors, const float (*wei
 template <class Packed> void add_last_columns(const Row& row, float factor, const float* weights, const uint8_t* values,
                                               size_t row_bytes, size_t from, size_t to, size_t i, size_t count)
 {
-    Floats sum = Isa::load_tail(row.out + i, count) * splat(factor);
+    Floats sum = Isa::load_tail(row.out + i, count) * Isa::splat(factor);
     for (size_t t = from; t < to; t++) {
-        sum = Isa::fma(Packed::tail(values + t * row_bytes, i, count), splat(weights[t]), sum);
+        sum = Isa::fma(Packed::tail(values + t * row_bytes, i, count), Isa::splat(weights[t]), sum);
     }
     Isa::store_tail(row.out + i, sum, count);
 }
 
 template <class Packed, size_t kN> void add_values(const Row* rows, const float* factors,
                                                    const float (*weights)[kBlock], const uint8_t* values, size_t from,
-                                                   size_t to, size_t head_dim)
+                                                   size_t to, size_t head_dim, Ahead& ahead)
 {
-    constexpr size_t kV = 8 / kN;
+    constexpr size_t kV = Isa::kSums / kN < 8 ? Isa::kSums / kN : 8;
     const size_t row_bytes = Packed::bytes(head_dim);
     size_t i = 0;
-    for (; i + kV * kLanes <= head_dim; i += kV * kLanes) {
-        add_columns<Packed, kN, kV>(rows, factors, weights, values, row_bytes, from, to, i);
+    // Three and one are worse than two and two.
+    for (; i + kV * kLanes <= head_dim && (kV != 3 || i + 4 * kLanes != head_dim); i += kV * kLanes) {
+        add_columns<Packed, kN, kV>(rows, factors, weights, values, row_bytes, from, to, i, ahead);
+    }
+    for (; i + 2 * kLanes <= head_dim; i += 2 * kLanes) {
+        add_columns<Packed, kN, 2>(rows, factors, weights, values, row_bytes, from, to, i, ahead);
     }
     for (; i + kLanes <= head_dim; i += kLanes) {
-        add_columns<Packed, kN, 1>(rows, factors, weights, values, row_bytes, from, to, i);
+        add_columns<Packed, kN, 1>(rows, factors, weights, values, row_bytes, from, to, i, ahead);
     }
     for (size_t n = 0; i < head_dim && n < kN; n++) {
         add_last_columns<Packed>(rows[n], factors[n], weights[n], values, row_bytes, from, to, i, head_dim - i);
     }
 }
 
-/// kN rows through the block of positions from `start` on.
-template <class Packed, size_t kN> void run_block(const AttentionTask& task, Row* rows, size_t start)
+/// The positions that any of so many rows sees, as Row::from and Row::to. Those of a later row are later ones.
+struct Range {
+    size_t from;
+    size_t to;
+
+    Range(const Row* rows, size_t count, size_t start) : from(SIZE_MAX), to(0)
+    {
+        for (size_t r = 0; r < count; r++) {
+            from = rows[r].from(start) < from ? rows[r].from(start) : from;
+            to = rows[r].to(start) > to ? rows[r].to(start) : to;
+        }
+    }
+    bool empty() const { return from >= to; }
+};
+
+/// Calls function<kN>(r, range) for groups of kN rows from the r-th on; `range` is what the group sees of the block.
+template <class Function> inline void by_groups(const Row* rows, size_t count, size_t start, const Function& function)
 {
-    size_t first = SIZE_MAX;
-    size_t end = 0;
-    for (size_t n = 0; n < kN; n++) {
-        first = rows[n].first < first ? rows[n].first : first;
-        end = rows[n].end > end ? rows[n].end : end;
+    const auto call = [&]<size_t kN>(size_t r) {
+        const Range range(rows + r, kN, start);
+        if (!range.empty()) {
+            function.template operator()<kN>(r, range);
+        }
+    };
+    size_t r = 0;
+    for (; r + 4 <= count; r += 4) {
+        call.template operator()<4>(r);
     }
-    if (end <= start || first >= start + kBlock || first >= end) {
-        return;
+    if (r + 2 <= count) {
+        call.template operator()<2>(r);
+        r += 2;
     }
-    const size_t from = first > start ? first - start : 0;
-    const size_t to = end - start < kBlock ? end - start : kBlock;
-    const size_t offset = start * Packed::bytes(task.head_dim);
-    alignas(sizeof(Floats)) float scores[kN][kBlock];
-    float factors[kN];
-    block_scores<Packed, kN>(scores, rows, task.keys + offset, from, to, task.head_dim);
-    for (size_t n = 0; n < kN; n++) {
-        factors[n] = block_weights(scores[n], rows[n], start, from, to, 1.0f / task.divisor, task.softcap);
+    if (r < count) {
+        call.template operator()<1>(r);
     }
-    add_values<Packed, kN>(rows, factors, scores, task.values + offset, from, to, task.head_dim);
+}
+
+/// Calls function<Row type>() with the type that is right for these keys or values.
+template <class Packed, class Function>
+inline void by_kind(const uint8_t* packed, const Range& range, size_t row_bytes, const Function& function)
+{
+    if (Packed::plain(packed + range.from * row_bytes, (range.to - range.from) * row_bytes)) {
+        function.template operator()<Packed>();
+    } else {
+        function.template operator()<typename Packed::Careful>();
+    }
+}
+
+/// All rows through the block of positions from `start` on. What follows it is asked for, even past the task's end: the
+/// next task begins there.
+template <class Packed> void run_block(const AttentionTask& task, Row* rows, size_t count, size_t start)
+{
+    const Range all(rows, count, start);
+    const size_t row_bytes = Packed::bytes(task.head_dim);
+    const uint8_t* const keys = task.keys + start * row_bytes;
+    const uint8_t* const values = task.values + start * row_bytes;
+    const size_t steps = (count + 3) / 4 * (kBlock / 4);
+    alignas(sizeof(Floats)) float scores[kRows][kBlock];
+    float factors[kRows];
+
+    Ahead next_values(values + all.from * row_bytes, (all.to - all.from) * row_bytes, steps);
+    by_kind<Packed>(keys, all, row_bytes, [&]<class Kind>() {
+        by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
+            block_scores<Kind, kN>(scores + r, rows + r, keys, range.from, range.to, task.head_dim, next_values);
+        });
+    });
+
+    by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
+        block_weights<kN>(scores + r, factors + r, rows + r, task, start, range.from, range.to);
+    });
+
+    const size_t left = task.position + task.count - start;
+    const size_t next = left < 2 * kBlock ? left : 2 * kBlock;
+    Ahead next_keys(keys + kBlock * row_bytes, next > kBlock ? (next - kBlock) * row_bytes : 0, steps);
+    by_kind<Packed>(values, all, row_bytes, [&]<class Kind>() {
+        by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
+            add_values<Kind, kN>(rows + r, factors + r, scores + r, values, range.from, range.to, task.head_dim,
+                                 next_keys);
+        });
+    });
 }
 
 Row make_row(const AttentionTask& task, size_t index)
@@ -272,7 +441,7 @@ void finish_row(const AttentionTask& task, const Row& row, size_t index)
 {
     if (task.peaks != nullptr) {
         const size_t at = index / task.heads * (task.stride / task.head_dim) + index % task.heads;
-        task.peaks[at] = row.peak;
+        task.peaks[at] = row.peak * 0x1.62e430p-1f; // ln 2
         task.sums[at] = row.sum;
         return;
     }
@@ -281,26 +450,9 @@ void finish_row(const AttentionTask& task, const Row& row, size_t index)
     }
 }
 
-/// All rows through the block.
-template <class Packed> void run_rows(const AttentionTask& task, Row* rows, size_t count, size_t start)
-{
-    size_t r = 0;
-    for (; r + 4 <= count; r += 4) {
-        run_block<Packed, 4>(task, rows + r, start);
-    }
-    if (r + 2 <= count) {
-        run_block<Packed, 2>(task, rows + r, start);
-        r += 2;
-    }
-    if (r < count) {
-        run_block<Packed, 1>(task, rows + r, start);
-    }
-}
-
 template <class Packed> void attention(const AttentionTask& task)
 {
     const size_t total = task.count * task.heads;
-    const size_t row_bytes = Packed::bytes(task.head_dim);
     Row rows[kRows];
     for (size_t begin = 0; begin < total; begin += kRows) {
         const size_t count = total - begin < kRows ? total - begin : kRows;
@@ -312,14 +464,7 @@ template <class Packed> void attention(const AttentionTask& task)
             end = rows[r].end > end ? rows[r].end : end;
         }
         for (size_t start = first / kBlock * kBlock; first < end && start < end; start += kBlock) {
-            const size_t from = first > start ? first : start;
-            const size_t bytes = ((end < start + kBlock ? end : start + kBlock) - from) * row_bytes;
-            if (Packed::plain(task.keys + from * row_bytes, bytes) &&
-                Packed::plain(task.values + from * row_bytes, bytes)) {
-                run_rows<Packed>(task, rows, count, start);
-            } else {
-                run_rows<typename Packed::Careful>(task, rows, count, start);
-            }
+            run_block<Packed>(task, rows, count, start);
         }
         for (size_t r = 0; r < count; r++) {
             finish_row(task, rows[r], begin + r);

@@ -12,20 +12,33 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
+/// sum + scale * (exact + offset * the input's sum), all of it times the input's scale.
+inline Floats add_with_offset(Floats sum, Ints exact, Floats scale, Floats offset, float input_scale, float input_sum)
+{
+    const Floats centred = splat(input_sum) * offset;
+    return Isa::fma(Isa::fma(to_floats(exact), splat(input_scale), centred), scale, sum);
+}
+
+/// sum + scale * exact * the input's scale + bias * the input's sum.
+inline Floats add_with_bias(Floats sum, Ints exact, Floats scale, Floats bias, float input_scale, float input_sum)
+{
+    sum = Isa::fma(to_floats(exact) * scale, splat(input_scale), sum);
+    return Isa::fma(bias, splat(input_sum), sum);
+}
+
 /// sum + value . input, of one group of columns whose codes times inputs sum up to `exact`.
 template <class Type, size_t kGroup>
 inline Floats add_exact(Floats sum, const Type& type, size_t b, Ints exact, const InputScale& scales)
 {
+    const Floats scale = type.scale(b, kGroup);
     const float input_sum = scales.sums[Type::kGroups == 1 ? 2 : kGroup];
     if constexpr (Type::kOffset != 0) {
-        const Floats centred = splat(input_sum) * static_cast<float>(-Type::kOffset);
-        return Isa::fma(Isa::fma(to_floats(exact), splat(scales.scale), centred), type.scale(b, kGroup), sum);
+        return add_with_offset(sum, exact, scale, splat(static_cast<float>(-Type::kOffset)), scales.scale, input_sum);
+    } else if constexpr (Type::kBias) {
+        return add_with_bias(sum, exact, scale, type.bias(b, kGroup), scales.scale, input_sum);
+    } else {
+        return Isa::fma(to_floats(exact) * scale, splat(scales.scale), sum);
     }
-    sum = Isa::fma(to_floats(exact) * type.scale(b, kGroup), splat(scales.scale), sum);
-    if constexpr (Type::kBias) {
-        sum = Isa::fma(type.bias(b, kGroup), splat(input_sum), sum);
-    }
-    return sum;
 }
 
 /// In which order a dot product takes its words: those that share a line of nibbles one after the other.

@@ -14,39 +14,20 @@
 #pragma once
 
 #include "kernels/amx_int8/tiles.h"
-#include "kernels/djiblas.h"
-
-#include <immintrin.h>
+#include "kernels/avx512/panel_vectors.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-struct Isa {
-    using Words [[gnu::vector_size(64)]] = uint32_t;
-    using Ints [[gnu::vector_size(64)]] = int32_t;
-    using Floats [[gnu::vector_size(64)]] = float;
-    using Input = const int8_t*;
+struct Isa : avx512::PanelVectors {
     /// Unsigned codes, as avx512_vnni has them: another bias would round otherwise.
     static constexpr int kSignedBias = 128;
-    static constexpr bool kByWord = false;
-    static constexpr bool kScaledPairs = false;
 
-    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-    static Floats halves(const uint8_t* p)
-    {
-        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    }
     static Words signed_codes(Words w) { return w ^ 0x80808080u; }
-    static Words lookup(Words w)
-    {
-        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
-        return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
-    }
 
     // For the loops over vectors, which are not compiled here.
     static constexpr size_t kTokens = 1;
-    static Input input(const int8_t* q);
     template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input input);
 };
 
@@ -86,35 +67,44 @@ constexpr amx_int8::TileConfig tile_shapes(size_t columns)
     return config;
 }
 
-/// Eight blocks of 32 columns at most, whose codes lie open for all rows of input. Sums rest in the output between one
-/// strip and the next.
+/// Of 32 columns at a time; sums rest in the output between one strip and the next.
 constexpr size_t kStripBlocks = 8;
 
-template <class Type> struct Strip {
-    static constexpr size_t kGroups = Type::kGroups;
+/// Columns of a panel whose codes and scales lie open for all rows of input. Types that are laid out alike share this.
+template <size_t kGroups, bool kBias> struct Strip {
     static constexpr size_t kGroupColumns = kInputBlock / kGroups;
     static constexpr size_t kGroupQuads = kQuads / kGroups;
 
     Words codes[kStripBlocks * kQuads];
-    Type units[kStripBlocks / Type::kBlocks];
-    alignas(64) int32_t sums[2][kTileRows * kPanelRows];
+    Floats scales[kStripBlocks * kGroups];
+    Floats biases[kBias ? kStripBlocks * kGroups : 1];
+    Floats offset; ///< of what a code stands for from the code, where there is no bias
     size_t blocks;
+    alignas(64) int32_t sums[2][kTileRows * kPanelRows];
 
     /// `count` blocks from `unit` on; returns where the next ones lie.
-    const uint8_t* unpack(const uint8_t* unit, size_t count)
+    template <class Type> const uint8_t* unpack(const uint8_t* unit, size_t count)
     {
+        static_assert(kBias || Type::kOffset != 0);
+        offset = splat(static_cast<float>(-Type::kOffset));
         blocks = count;
-        for (size_t b = 0; b < blocks; b += Type::kBlocks, unit += Type::kUnitBytes) {
-            Type& type = units[b / Type::kBlocks];
+        for (size_t first = 0; first < count; first += Type::kBlocks, unit += Type::kUnitBytes) {
+            Type type;
             type.load(unit, 0);
-            for (size_t i = 0; i < Type::kBlocks; i++) {
-                type.codes(i, codes + (b + i) * kQuads);
+            for (size_t b = 0; b < Type::kBlocks; b++) {
+                type.codes(b, codes + (first + b) * kQuads);
+                for (size_t g = 0; g < kGroups; g++) {
+                    scales[(first + b) * kGroups + g] = type.scale(b, g);
+                    if constexpr (kBias) {
+                        biases[(first + b) * kGroups + g] = type.bias(b, g);
+                    }
+                }
             }
         }
         return unit;
     }
 
-    /// Begins the sums of a group of columns, the `step`-th of the strip. `q` is where the rows of input begin it.
+    /// Makes the sums of a group of columns, the `step`-th of the strip. `q` is where the rows of input begin it.
     template <int kTurn> void multiply(size_t step, const int8_t* q, size_t cols)
     {
         Tiles::template zero<kSumsTile + kTurn>();
@@ -124,22 +114,27 @@ template <class Type> struct Strip {
         Tiles::template store<kSumsTile + kTurn>(sums[kTurn], kLine);
     }
 
-    /// Adds them to the rows' totals. `scales` are those of the first row at the strip's first block.
-    template <int kTurn> void add(Floats* totals, size_t step, const InputScale* scales, size_t stride) const
+    /// Adds them to the rows' totals. `inputs` are the first row's at the strip's first block, `stride` from row to
+    /// row.
+    template <int kTurn> void add(Floats* totals, size_t step, const InputScale* inputs, size_t stride) const
     {
-        const size_t block = step / kGroups;
-        const Type& type = units[block / Type::kBlocks];
+        constexpr size_t kSum = kGroups == 1 ? 2 : kTurn; // which of InputScale::sums
 #pragma GCC unroll 16
         for (size_t row = 0; row < kTileRows; row++) {
             Ints exact;
             __builtin_memcpy(&exact, sums[kTurn] + row * kPanelRows, sizeof exact);
-            totals[row] = add_exact < Type,
-            kGroups == 1 ? 0 : kTurn > (totals[row], type, block % Type::kBlocks, exact, scales[row * stride + block]);
+            const InputScale& input = inputs[row * stride + step / kGroups];
+            if constexpr (kBias) {
+                totals[row] =
+                    add_with_bias(totals[row], exact, scales[step], biases[step], input.scale, input.sums[kSum]);
+            } else {
+                totals[row] = add_with_offset(totals[row], exact, scales[step], offset, input.scale, input.sums[kSum]);
+            }
         }
     }
 
     /// All of the strip for sixteen rows of input. Each tile is multiplied while the sums of the one before are added.
-    void add_rows(Floats* totals, const int8_t* q, size_t cols, const InputScale* scales)
+    void add_rows(Floats* totals, const int8_t* q, size_t cols, const InputScale* inputs)
     {
         const size_t steps = blocks * kGroups;
         const size_t stride = cols / kInputBlock;
@@ -149,36 +144,35 @@ template <class Type> struct Strip {
             if (pair) {
                 multiply<1>(step + 1, q, cols);
             }
-            add<0>(totals, step, scales, stride);
+            add<0>(totals, step, inputs, stride);
             if (step + 2 < steps) {
                 multiply<0>(step + 2, q, cols);
             }
             if (pair) {
-                add<1>(totals, step + 1, scales, stride);
+                add<1>(totals, step + 1, inputs, stride);
             }
         }
     }
 };
 
-/// Sixteen rows of input from `token` on, of which the first `done` have their outputs already.
-template <class Type> inline void add_tile(Strip<Type>& strip, size_t block, float* y, size_t y_stride,
-                                           const PanelInput& x, size_t token, size_t done)
+/// Sixteen rows of input, by the strip that begins with `block`; the first `done` of them have their outputs already.
+template <class AnyStrip> [[gnu::noinline]] void add_tile(AnyStrip& strip, size_t block, float* y, size_t y_stride,
+                                                          const int8_t* q, size_t cols, const InputScale* inputs,
+                                                          size_t done)
 {
     Floats totals[kTileRows];
-    float* out = y + token * y_stride;
 #pragma GCC unroll 16
     for (size_t row = 0; row < kTileRows; row++) {
         totals[row] = Floats{};
         if (block != 0) {
-            __builtin_memcpy(&totals[row], out + row * y_stride, sizeof(Floats));
+            __builtin_memcpy(&totals[row], y + row * y_stride, sizeof(Floats));
         }
     }
-    strip.add_rows(totals, x.q + token * x.cols + block * kInputBlock, x.cols,
-                   x.scales + token * (x.cols / kInputBlock) + block);
+    strip.add_rows(totals, q + block * kInputBlock, cols, inputs + block);
 #pragma GCC unroll 16
     for (size_t row = 0; row < kTileRows; row++) {
         if (row >= done) {
-            __builtin_memcpy(out + row * y_stride, &totals[row], sizeof(Floats));
+            __builtin_memcpy(y + row * y_stride, &totals[row], sizeof(Floats));
         }
     }
 }
@@ -186,22 +180,23 @@ template <class Type> inline void add_tile(Strip<Type>& strip, size_t block, flo
 template <class Type>
 void tile_product(float* y, size_t y_stride, const uint8_t* data, size_t panels, const PanelInput& x)
 {
-    static constexpr amx_int8::TileConfig kShapes = tile_shapes(Strip<Type>::kGroupColumns);
+    static constexpr amx_int8::TileConfig kShapes = tile_shapes(kInputBlock / Type::kGroups);
     if (x.batch < kTileRows) {
         kAvx512Vnni.panels->product[static_cast<size_t>(Type::kPanelType)](y, y_stride, data, panels, x);
         return;
     }
     const size_t blocks = x.cols / kInputBlock;
-    Strip<Type> strip;
+    const size_t last = x.batch - kTileRows;
+    Strip<Type::kGroups, Type::kBias> strip;
     Tiles::configure(kShapes);
     for (size_t i = 0; i < panels; i++, y += kPanelRows) {
         for (size_t block = 0; block < blocks; block += strip.blocks) {
             const size_t left = blocks - block;
-            data = strip.unpack(data, left < kStripBlocks ? left : kStripBlocks);
-            const size_t last = x.batch - kTileRows;
+            data = strip.template unpack<Type>(data, left < kStripBlocks ? left : kStripBlocks);
             for (size_t token = 0; token < x.batch; token += kTileRows) {
                 const size_t first = token < last ? token : last;
-                add_tile(strip, block, y, y_stride, x, first, token - first);
+                add_tile(strip, block, y + first * y_stride, y_stride, x.q + first * x.cols, x.cols,
+                         x.scales + first * blocks, token - first);
             }
         }
     }

@@ -54,11 +54,23 @@ struct RowQ80 : Always<RowQ80> {
 
 struct Isa {
     using Floats [[gnu::vector_size(64)]] = float;
+    using Ints [[gnu::vector_size(64)]] = int32_t;
+    static constexpr size_t kKeys = 4;
+    static constexpr size_t kStraight = 64;
+    static constexpr size_t kSums = 16;
     using F32 = RowF32;
     using F16 = RowF16;
     using Q80 = RowQ80;
 
+    static Floats splat(float x) { return _mm512_set1_ps(x); }
     static Floats load(const float* p) { return _mm512_loadu_ps(p); }
+    /// Compilers would make it a load in each operation, and loads are what there are too many of.
+    static Floats load_once(const float* p)
+    {
+        Floats v = load(p);
+        asm("" : "+v"(v));
+        return v;
+    }
     static void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
     static Floats load_tail(const float* p, size_t n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
     static void store_tail(float* p, Floats v, size_t n) { _mm512_mask_storeu_ps(p, lane_mask(n), v); }

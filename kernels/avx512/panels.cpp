@@ -2,6 +2,7 @@
 //
 // Products with panels by VPMADDUBSW on 512 bits: as AVX2's (kernels/avx2/panels.cpp), with more rows of input a tile.
 #include "kernels/avx512/avx512.h"
+#include "kernels/avx512/panel_vectors.h"
 
 #include <immintrin.h>
 
@@ -11,28 +12,11 @@ namespace llmk::djiblas::avx512 {
 
 namespace {
 
-struct Isa {
-    using Words [[gnu::vector_size(64)]] = uint32_t;
-    using Ints [[gnu::vector_size(64)]] = int32_t;
-    using Floats [[gnu::vector_size(64)]] = float;
-    using Input = const int8_t*;
+struct Isa : PanelVectors {
     static constexpr size_t kTokens = 8;
     static constexpr int kSignedBias = 0;
-    static constexpr bool kByWord = false;
-    static constexpr bool kScaledPairs = false;
 
-    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-    static Floats halves(const uint8_t* p)
-    {
-        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    }
     static Words signed_codes(Words w) { return w; }
-    static Words lookup(Words w)
-    {
-        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
-        return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
-    }
-    static Input input(const int8_t* q) { return q; }
 
     template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
     {
@@ -43,9 +27,7 @@ struct Isa {
         __m512i pairs = _mm512_setzero_si512();
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
-            int32_t four;
-            __builtin_memcpy(&four, q + 4 * (kFirst + i), sizeof four);
-            __m512i x = _mm512_set1_epi32(four);
+            auto x = reinterpret_cast<__m512i>(broadcast(q + 4 * (kFirst + i)));
             __m512i w = reinterpret_cast<__m512i>(codes[kFirst + i]);
             if constexpr (kMax < 0) { // the sign goes to the input
                 x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);

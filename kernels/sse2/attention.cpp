@@ -111,11 +111,17 @@ using RowQ80 = RowCodes<false>;
 
 struct Isa {
     using Floats [[gnu::vector_size(16)]] = float;
+    using Ints [[gnu::vector_size(16)]] = int32_t;
+    static constexpr size_t kKeys = 2;
+    static constexpr size_t kStraight = 16;
+    static constexpr size_t kSums = 8;
     using F32 = RowF32;
     using F16 = RowF16;
     using Q80 = RowQ80;
 
+    static Floats splat(float x) { return _mm_set1_ps(x); }
     static Floats load(const float* p) { return _mm_loadu_ps(p); }
+    static Floats load_once(const float* p) { return load(p); }
     static void store(float* p, Floats v) { _mm_storeu_ps(p, v); }
     static Floats load_tail(const float* p, size_t n) { return sse2::load_tail(p, n); }
     static void store_tail(float* p, Floats v, size_t n) { sse2::store_tail(p, v, n); }

@@ -60,11 +60,14 @@ void attend_slice(const Ops& ops, const ModelDesc& desc, const KvCache& cache, c
     const size_t jobs = cache.heads * tiles * parts;
     const size_t shares = ops.parts_for(slice.count * row * (end - first) * 2, jobs);
     ops.parallel(shares, [&](size_t share) {
-        // Every shares-th job: of a long prompt, later tiles see more.
-        for (size_t job = share; job < jobs; job += shares) {
-            const size_t head = job % cache.heads;
-            const size_t part = job / cache.heads % parts;
-            const size_t start = job / cache.heads / parts * tile;
+        // Parts of one head come one after the other, as they lie in memory: a kernel asks for what follows its part.
+        // Of a long prompt, later tiles see more: there it is every shares-th job.
+        const bool parted = slice.part != 0;
+        const size_t end_of_share = parted ? jobs * (share + 1) / shares : jobs;
+        for (size_t job = parted ? jobs * share / shares : share; job < end_of_share; job += parted ? 1 : shares) {
+            const size_t part = job % parts;
+            const size_t head = job / parts % cache.heads;
+            const size_t start = job / parts / cache.heads * tile;
             const size_t at = start * row + head * group * cache.head_dim;
             djiblas::AttentionTask task = {.query = query + at,
                                            .out = attended + at,
@@ -80,7 +83,7 @@ void attend_slice(const Ops& ops, const ModelDesc& desc, const KvCache& cache, c
                                            .end = end,
                                            .divisor = rule.divisor,
                                            .softcap = rule.softcap};
-            if (slice.part != 0) {
+            if (parted) {
                 const size_t rows = part * slice.count * desc.head_count;
                 task.begin = (first_part + part) * slice.part;
                 task.end = task.begin + slice.part;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//
+// What the sets of 512-bit vectors have in common of the `Isa` that kernels/panel_types.h asks for. In an anonymous
+// namespace: the linker must never merge it with copies compiled for another instruction set.
+#pragma once
+
+#include "kernels/djiblas.h"
+
+#include <immintrin.h>
+
+namespace llmk::djiblas::avx512 {
+
+namespace {
+
+struct PanelVectors {
+    using Words [[gnu::vector_size(64)]] = uint32_t;
+    using Ints [[gnu::vector_size(64)]] = int32_t;
+    using Floats [[gnu::vector_size(64)]] = float;
+    using Input = const int8_t*;
+    static constexpr bool kByWord = false;
+    static constexpr bool kScaledPairs = false;
+
+    static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+    static Floats halves(const uint8_t* p)
+    {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static Words lookup(Words w)
+    {
+        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
+        return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
+    }
+    static Input input(const int8_t* q) { return q; }
+    /// Four values of the input in each lane.
+    static Words broadcast(const int8_t* q)
+    {
+        int32_t four;
+        __builtin_memcpy(&four, q, sizeof four);
+        return reinterpret_cast<Words>(_mm512_set1_epi32(four));
+    }
+};
+
+} // namespace
+
+} // namespace llmk::djiblas::avx512
