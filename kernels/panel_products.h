@@ -59,6 +59,33 @@ template <class Type, class Set> struct Dot {
     }
 };
 
+/// The same word by word: a set's WordSum is what its words of codes add up in.
+template <class Type, class Set>
+requires(Set::kByWord && !Set::kScaledPairs) struct Dot<Type, Set> {
+    static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
+    static_assert(Type::kMax >= 0 || Type::kGroups == 1);
+    typename Set::template WordSum<Type::kMax> sum;
+    Ints sums[Type::kGroups];
+
+    static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }
+
+    /// The i-th word, which is at place(i).
+    void add(const Type&, size_t, size_t i, Words codes, const Set::Input& input)
+    {
+        sum.add(codes, input, place(i), i % kGroupQuads == 0);
+        if (i % kGroupQuads == kGroupQuads - 1) {
+            sums[i / kGroupQuads] = sum.total();
+        }
+    }
+    void take(const Type& type, size_t b, const Words* codes, const Set::Input& input)
+    {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kQuads; i++) {
+            add(type, b, i, codes[place(i)], input);
+        }
+    }
+};
+
 template <class Type, class Set>
 requires(Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
@@ -75,8 +102,9 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }
 
     /// The i-th word, which is at place(i).
-    void add(const Type& type, size_t b, size_t i, Words codes, Words four, const int8_t* q)
+    void add(const Type& type, size_t b, size_t i, Words codes, const int8_t* q)
     {
+        const Words four = Set::four(q + 4 * place(i));
         const typename Set::Shorts products = Set::template pairs<Type::kMax>(codes, four);
         pairs = i % kSafe == 0 ? products : pairs + products;
         // The sum in this order, or the compiler makes a tree of it and has not enough registers.
@@ -100,7 +128,7 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
     {
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
-            add(type, b, i, codes[place(i)], Set::four(q + 4 * place(i)), q);
+            add(type, b, i, codes[place(i)], q);
         }
     }
 };
@@ -213,6 +241,11 @@ template <class Type, class Set> void blocks_together(Sum<Type>* sums, const Typ
                                                       const InputScale* scales, const uint8_t* panel)
 {
     Dot<Type, Set> dots[Type::kTogether][kParts];
+    typename Set::Input inputs[Type::kTogether];
+#pragma GCC unroll 2
+    for (size_t s = 0; s < Type::kTogether; s++) {
+        inputs[s] = Set::input(q + Type::block(first + s) * kInputBlock);
+    }
 #pragma GCC unroll 8
     for (size_t i = 0; i < kQuads; i++) {
         const size_t place = Dot<Type, Set>::place(i);
@@ -220,17 +253,16 @@ template <class Type, class Set> void blocks_together(Sum<Type>* sums, const Typ
 #pragma GCC unroll 2
         for (size_t s = 0; s < Type::kTogether; s++) {
             const size_t b = Type::block(first + s);
-            const Words four = Set::four(q + b * kInputBlock + 4 * place);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (size_t p = 0; p < kParts; p++) {
-                dots[s][p].add(parts[p], b, i, parts[p].code(b, place), four, q + b * kInputBlock);
+                dots[s][p].add(parts[p], b, i, parts[p].code(b, place), inputs[s]);
             }
         }
     }
 #pragma GCC unroll 2
     for (size_t s = 0; s < Type::kTogether; s++) {
         const size_t b = Type::block(first + s);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t p = 0; p < kParts; p++) {
             sums[p].add(parts[p], b, dots[s][p].sums, scales[b]);
         }
@@ -274,7 +306,7 @@ size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const Pa
 template <class Type, class Set>
 void one_row(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
 {
-    if constexpr (Set::kScaledPairs) {
+    if constexpr (Set::kByWord) {
         row<Type>(y + token * y_stride, panel, x.q + token * x.cols, x.scales + token * (x.cols / kInputBlock), x.cols);
     } else {
         tile<Type, 1, kParts>(y, y_stride, panel, 0, x, token);

@@ -17,6 +17,7 @@ namespace {
 struct Isa : Vectors256 {
     using Shorts [[gnu::vector_size(32)]] = uint16_t;
     static constexpr int kSignedBias = 0;
+    static constexpr bool kByWord = true;
     static constexpr bool kScaledPairs = true;
 
     static Words signed_codes(Words w) { return w; }

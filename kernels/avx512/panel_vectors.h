@@ -17,6 +17,7 @@ struct PanelVectors {
     using Ints [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
     using Input = const int8_t*;
+    static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }

@@ -12,6 +12,7 @@ namespace {
 
 struct Isa : Vectors256 {
     static constexpr int kSignedBias = 128;
+    static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
 
     static Words signed_codes(Words w) { return w ^ 0x80808080u; }

@@ -19,7 +19,7 @@ inline uint16_t load_u16(const uint8_t* p)
     return value;
 }
 
-inline float load_f16(const uint8_t* p) { return _mm_cvtss_f32(widen_f16(_mm_cvtsi32_si128(load_u16(p)))); }
+inline float load_f16(const uint8_t* p) { return _mm_cvtss_f32(widen_f16(_mm_cvtsi32_si128(load_u16(p) << 16))); }
 
 /// The lower and upper four bits of each byte.
 inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(0xf)); }
@@ -238,8 +238,8 @@ void dequantize_f16(float* out, const uint8_t* blocks, size_t n)
     size_t i = 0;
     for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
         const __m128i halves = load(blocks + 2 * i);
-        _mm_storeu_ps(out + i, widen_f16(_mm_unpacklo_epi16(halves, _mm_setzero_si128())));
-        _mm_storeu_ps(out + i + kLanes, widen_f16(_mm_unpackhi_epi16(halves, _mm_setzero_si128())));
+        _mm_storeu_ps(out + i, widen_f16(_mm_unpacklo_epi16(_mm_setzero_si128(), halves)));
+        _mm_storeu_ps(out + i + kLanes, widen_f16(_mm_unpackhi_epi16(_mm_setzero_si128(), halves)));
     }
     for (; i < n; i++) {
         out[i] = load_f16(blocks + 2 * i);

@@ -57,21 +57,21 @@ inline __m128 sum_lanes(__m128 a, __m128 b, __m128 c, __m128 d)
     return _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
 }
 
-/// Four binary16, one in the lower half of each lane, to float; no arithmetic that would be slow for subnormals.
+/// Four binary16, one in the upper half of each lane with zeros below it, to float; no arithmetic that would be slow
+/// for subnormals.
 inline __m128 widen_f16(__m128i halves)
 {
-    const __m128i sign = _mm_slli_epi32(_mm_and_si128(halves, _mm_set1_epi32(0x8000)), 16);
-    const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(halves, _mm_set1_epi32(0x7fff)), 13);
+    const __m128i sign = _mm_and_si128(halves, _mm_set1_epi32(INT32_MIN));
+    const __m128i magnitude = _mm_srli_epi32(_mm_and_si128(halves, _mm_set1_epi32(0x7fff0000)), 3);
     // The exponent's bias goes from 15 to 127; that of infinity and NaN, all ones, needs twice as much to be all ones.
     const __m128i rebias = _mm_set1_epi32((127 - 15) << 23);
     const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32((0x1f << 23) - 1));
-    const __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, rebias), _mm_and_si128(special, rebias));
-    // A subnormal is fraction * 2^-24: as the fraction of a float in [2^-14, 2^-13), less 2^-14. Exact.
-    const __m128 shifted = _mm_castsi128_ps(_mm_add_epi32(magnitude, _mm_set1_epi32((127 - 14) << 23)));
-    const __m128i subnormal = _mm_castps_si128(_mm_sub_ps(shifted, _mm_set1_ps(0x1p-14f)));
-    const __m128i is_subnormal = _mm_cmplt_epi32(magnitude, _mm_set1_epi32(1 << 23));
-    const __m128i value = _mm_or_si128(_mm_and_si128(is_subnormal, subnormal), _mm_andnot_si128(is_subnormal, normal));
-    return _mm_castsi128_ps(_mm_or_si128(sign, value));
+    const __m128i bits = _mm_add_epi32(_mm_add_epi32(magnitude, rebias), _mm_and_si128(special, rebias));
+    // A subnormal, fraction * 2^-24, is now 2^-15 + half of it: twice that less 2^-14, exactly. All else is below twice
+    // itself less 2^-14, or equal; then, and for a NaN, min gives back its second operand.
+    const __m128 normal = _mm_castsi128_ps(bits);
+    const __m128 subnormal = _mm_sub_ps(_mm_add_ps(normal, normal), _mm_set1_ps(0x1p-14f));
+    return _mm_or_ps(_mm_castsi128_ps(sign), _mm_min_ps(subnormal, normal));
 }
 
 /// e^x, within 2 ulp over the whole range; subnormals, infinities and NaN as libm has them.
