@@ -50,7 +50,7 @@ template <class Type, class Set> struct Dot {
     static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
     Ints sums[Type::kGroups];
 
-    void take(const Type&, size_t, const Words* codes, const Set::Input& input)
+    void take(const Type&, size_t, const Words* codes, const typename Set::Input& input)
     {
         sums[0] = Set::template dot<Type::kMax, 0, kGroupQuads>(codes, input);
         if constexpr (Type::kGroups == 2) {
@@ -70,14 +70,14 @@ requires(Set::kByWord && !Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }
 
     /// The i-th word, which is at place(i).
-    void add(const Type&, size_t, size_t i, Words codes, const Set::Input& input)
+    void add(const Type&, size_t, size_t i, Words codes, const typename Set::Input& input)
     {
         sum.add(codes, input, place(i), i % kGroupQuads == 0);
         if (i % kGroupQuads == kGroupQuads - 1) {
             sums[i / kGroupQuads] = sum.total();
         }
     }
-    void take(const Type& type, size_t b, const Words* codes, const Set::Input& input)
+    void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)
     {
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
@@ -96,7 +96,7 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t kSafe = kFit < kGroupQuads ? kFit : kGroupQuads;
     static_assert(kGroupQuads % kSafe == 0 && (kOffset == 0 || kSafe == kQuads / 2));
 
-    Set::Shorts pairs;
+    typename Set::Shorts pairs;
     Ints sums[Type::kGroups];
 
     static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }

@@ -14,13 +14,13 @@
 #pragma once
 
 #include "kernels/amx_int8/tiles.h"
-#include "kernels/avx512/panel_vectors.h"
+#include "kernels/panel_vectors_512.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-struct Isa : avx512::PanelVectors {
+struct Isa : Vectors512 {
     /// Unsigned codes, as avx512_vnni has them: another bias would round otherwise.
     static constexpr int kSignedBias = 128;
 

@@ -123,6 +123,7 @@ constinit const KernelSet kAvx512 = {
     .geglu = avx512::geglu,
     .softcap = avx512::softcap,
     .add = avx512::add,
+    .quantize_input = avx512::quantize_input,
     .panels = &avx512::kPanels,
 };
 

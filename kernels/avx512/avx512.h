@@ -18,6 +18,7 @@ void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, s
 
 // panels.cpp
 extern const PanelKernels kPanels;
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
 // attention.cpp
 void attention_f32(const AttentionTask& task);

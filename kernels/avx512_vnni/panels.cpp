@@ -2,7 +2,7 @@
 //
 // Products with panels by VPDPBUSD on 512 bits: unsigned codes times signed inputs, four products summed into 32 bits.
 // Signed codes get 128 added, and the product loses 128 times the input's sum. All other kernels are AVX-512's.
-#include "kernels/avx512/panel_vectors.h"
+#include "kernels/panel_vectors_512.h"
 
 #define LLMK_KERNEL_SET avx512_vnni
 
@@ -10,7 +10,7 @@ namespace llmk::djiblas::avx512_vnni {
 
 namespace {
 
-struct Isa : avx512::PanelVectors {
+struct Isa : Vectors512 {
     static constexpr size_t kTokens = 8;
     static constexpr int kSignedBias = 128;
 
@@ -38,7 +38,7 @@ struct Isa : avx512::PanelVectors {
 
 } // namespace llmk::djiblas::avx512_vnni
 
-#include "kernels/panel_products.h"
+#include "kernels/panel_batches.h"
 
 namespace llmk::djiblas {
 
@@ -46,7 +46,7 @@ namespace avx512_vnni {
 
 namespace {
 
-constinit const PanelKernels kPanels = kPanelProducts<>;
+constinit const PanelKernels kPanels = kPanelProducts<BatchLoops>;
 
 } // namespace
 

@@ -193,26 +193,32 @@ TEST_P(PanelsCheck, ProductsOfAllTypes)
     }
 }
 
-/// What lookup decoding stands on: a row of input gives the same bits alone and in company.
+/// What lookup decoding stands on: a row of input gives the same bits alone and in company. Panels by twos and one
+/// more; batches on both sides of where panels are unpacked for all rows (12) and past a round of those (128).
 TEST_P(PanelsCheck, TheBatchChangesNoBit)
 {
-    constexpr size_t kBatch = 23;
+    constexpr size_t kPanels = 3;
+    constexpr size_t kRows = kPanels * kPanelRows;
     for (const PanelType type : all_types()) {
         const PackedType& packed = packed_type(type);
-        const size_t blocks = 5;
+        const size_t blocks = packed.block.values == kInputBlock ? 9 : 2;
         const size_t cols = blocks * packed.block.values;
-        const std::vector<uint8_t> panel = pack(type, rows(type, 1, blocks), 1, blocks);
-        const Input<float> x = input(kBatch * cols, 0);
-        const Quantized in(set(), x);
+        const std::vector<uint8_t> panels = pack(type, rows(type, kPanels, blocks), kPanels, blocks);
         const auto product = set().panels->product[static_cast<size_t>(type)];
-        std::vector<float> together(kBatch * kPanelRows);
-        product(together.data(), kPanelRows, panel.data(), 1, {in.q.data(), in.scales.data(), kBatch, cols});
-        for (size_t b = 0; b < kBatch; b++) {
-            float alone[kPanelRows];
-            product(alone, kPanelRows, panel.data(), 1,
-                    {in.q.data() + b * cols, in.scales.data() + b * cols / kInputBlock, 1, cols});
-            for (size_t r = 0; r < kPanelRows; r++) {
-                ASSERT_EQ(bits_of(alone[r]), bits_of(together[b * kPanelRows + r])) << packed.name << " row " << b;
+        for (const size_t batch : {6, 11, 12, 19, 23, 131}) {
+            const Input<float> x = input(batch * cols, 0);
+            const Quantized in(set(), x);
+            Output<float> together(batch * kRows, 0);
+            product(together.data(), kRows, panels.data(), kPanels, {in.q.data(), in.scales.data(), batch, cols});
+            ASSERT_TRUE(together.intact()) << packed.name;
+            for (size_t b = 0; b < batch; b++) {
+                float alone[kRows];
+                product(alone, kRows, panels.data(), kPanels,
+                        {in.q.data() + b * cols, in.scales.data() + b * cols / kInputBlock, 1, cols});
+                for (size_t r = 0; r < kRows; r++) {
+                    ASSERT_EQ(bits_of(alone[r]), bits_of(together[b * kRows + r]))
+                        << packed.name << " row " << b << " of " << batch;
+                }
             }
         }
     }

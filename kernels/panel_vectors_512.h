@@ -8,11 +8,11 @@
 
 #include <immintrin.h>
 
-namespace llmk::djiblas::avx512 {
+namespace llmk::djiblas {
 
 namespace {
 
-struct PanelVectors {
+struct Vectors512 {
     using Words [[gnu::vector_size(64)]] = uint32_t;
     using Ints [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
@@ -42,4 +42,4 @@ struct PanelVectors {
 
 } // namespace
 
-} // namespace llmk::djiblas::avx512
+} // namespace llmk::djiblas
