@@ -113,15 +113,22 @@ Calibration calibrate_kernels(Platform& platform, Session& session, const ModelD
     return calibration;
 }
 
+void use_processors(Platform& platform, size_t most)
+{
+    // Firmware takes 100 ms to see that processors are back from work, and does not start others meanwhile.
+    constexpr uint32_t kBackMilliseconds = 150;
+    platform.use_processors(most);
+    platform.idle(kBackMilliseconds);
+}
+
 void calibrate_processors(Platform& platform, Session& session, Calibration& calibration)
 {
-    platform.use_processors(0);
-    if (calibration.layers == 0 || platform.processor_count() == 1) {
+    const size_t all = platform.processor_count();
+    if (calibration.layers == 0 || all == 1) {
         return;
     }
     Trial trial(platform, session, calibration);
     const auto measure = [&](ProcessorTiming& timing, size_t count) {
-        platform.use_processors(count);
         const Times times = trial.best();
         if (timing.count == 0) {
             timing = {count, times.decode, times.prefill};
@@ -130,12 +137,15 @@ void calibrate_processors(Platform& platform, Session& session, Calibration& cal
         timing.prefill_ticks = std::min(timing.prefill_ticks, times.prefill);
     };
     ProcessorTiming* const timings = calibration.processors;
-    measure(timings[0], platform.processor_count());
+    measure(timings[0], all);
     size_t best = 0;
     for (size_t i = 1; i < std::size(calibration.processors) && timings[best].count > 1; ++i) {
-        measure(timings[i], timings[best].count / 2);
-        if (is_faster(timings[i], timings[best])) {
-            measure(timings[best], timings[best].count); // it may have been interrupted
+        const size_t count = timings[best].count / 2;
+        use_processors(platform, count);
+        measure(timings[i], count);
+        if (is_faster(timings[i], timings[best])) { // if that was not interrupted
+            use_processors(platform, timings[best].count);
+            measure(timings[best], timings[best].count);
         }
         if (!is_faster(timings[i], timings[best])) {
             break;

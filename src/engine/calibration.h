@@ -27,8 +27,12 @@ struct Calibration {
 Calibration calibrate_kernels(Platform& platform, Session& session, const ModelDesc& desc, const CpuFeatures& cpu,
                               KernelChoice& kernels);
 
+/// At most so many work from now on, 0: all; rests until the firmware can start them.
+void use_processors(Platform& platform, size_t most);
+
 /// Halves the number of processors for as long as that makes passes faster by a twentieth (hand-overs cost more than a
-/// small model's work; memory may be busy with fewer), and leaves the best number in use. After calibrate_kernels.
+/// small model's work; memory may be busy with fewer), and leaves the best number in use. All must be in use,
+/// calibrate_kernels must have run.
 void calibrate_processors(Platform& platform, Session& session, Calibration& calibration);
 
 } // namespace llmk

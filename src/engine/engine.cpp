@@ -31,15 +31,21 @@ bool Engine::note_processors()
     return true;
 }
 
+bool Engine::some_processors_rest() { return m_calibration.processors[0].count > m_platform.processor_count(); }
+
 void Engine::calibrate()
 {
+    if (some_processors_rest()) {
+        llmk::use_processors(m_platform, 0);
+    }
     m_calibration = calibrate_kernels(m_platform, *m_session, m_model->desc, m_cpu, m_kernels);
-    if (!m_keep_processors) {
+    // Under an emulator each change of the number would take longer than it could ever save.
+    if (!m_keep_processors && !m_cpu.emulated) {
         calibrate_processors(m_platform, *m_session, m_calibration);
     }
-    if (const size_t most = m_calibration.processors[0].count; most > m_platform.processor_count()) {
-        note(LogCode::cpu,
-             Text<101>("{} of {} processors work: faster with this model", m_platform.processor_count(), most));
+    if (some_processors_rest()) {
+        note(LogCode::cpu, Text<101>("{} of {} processors work: faster with this model", m_platform.processor_count(),
+                                     m_calibration.processors[0].count));
     }
 }
 
@@ -121,6 +127,9 @@ void Engine::unload()
     m_session.reset();
     m_model.reset();
     m_zones.release_model();
+    if (some_processors_rest()) {
+        m_platform.use_processors(0);
+    }
     m_calibration = {};
 }
 

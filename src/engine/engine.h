@@ -74,6 +74,8 @@ public:
 
 private:
     void calibrate();
+    /// As calibration wanted it, for the loaded model.
+    bool some_processors_rest();
     Result<void> reopen(uint64_t context, KvType type);
     void note_kv_type();
     void note_kernels();

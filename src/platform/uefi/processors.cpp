@@ -34,6 +34,9 @@ void monitor_wait(const std::atomic<uint64_t>& ticket, uint64_t seen)
 
 void Processors::limit(size_t most)
 {
+    if (most == m_limit) { // those that work may go on
+        return;
+    }
     rest();
     m_limit = most;
 }

@@ -110,6 +110,10 @@ TEST(Calibration, FewerProcessorsWhereThatIsFaster)
     EXPECT_EQ(seen[2].prefill_ticks, 1500u);
     EXPECT_EQ(seen[3].count, 1u);
     EXPECT_EQ(seen[4].count, 0u);
+    bench.tiny.engine->unload();
+    EXPECT_EQ(bench.tiny.platform.processor_limit, 0u) << "that was for this model";
+    ASSERT_TRUE(bench.tiny.engine->load("tiny.bin", {}, 0, {}).ok());
+    EXPECT_EQ(bench.tiny.platform.processor_limit, 2u);
     bench.percent = {{8, 100}, {4, 100}};
     bench.measure();
     EXPECT_EQ(bench.tiny.platform.processor_limit, 0u) << "all";
