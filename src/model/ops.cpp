@@ -314,9 +314,14 @@ void Ops::matmul(std::span<const Product> products, const Activation& input) con
         multiply_adds += product.weight.rows * product.weight.cols * input.batch;
     }
     const size_t parts = parts_for(multiply_adds, blocks);
+    // Kernels may take blocks by twos: one that is left over at the end of each part costs more.
+    const auto cut = [&](size_t part) {
+        const size_t at = blocks * part / parts;
+        return part < parts && blocks >= 4 * parts ? at & ~size_t{1} : at;
+    };
     parallel(parts, [&](size_t part) {
-        size_t first = blocks * part / parts;
-        size_t end = blocks * (part + 1) / parts;
+        size_t first = cut(part);
+        size_t end = cut(part + 1);
         for (const Product& product : products) {
             const size_t own = blocks_of(product.weight);
             if (first < std::min(end, own)) {
