@@ -39,8 +39,7 @@ void Engine::calibrate()
         llmk::use_processors(m_platform, 0);
     }
     m_calibration = calibrate_kernels(m_platform, *m_session, m_model->desc, m_cpu, m_kernels);
-    // Under an emulator each change of the number would take longer than it could ever save.
-    if (!m_keep_processors && !m_cpu.emulated) {
+    if (!m_keep_processors) {
         calibrate_processors(m_platform, *m_session, m_calibration);
     }
     if (some_processors_rest()) {
@@ -60,7 +59,7 @@ void Engine::forget_speeds()
 Result<void> Engine::use_kernels(std::string_view name)
 {
     m_kernels = name == "auto" ? expect_kernels(m_cpu) : TRY(force_kernels(name, m_cpu));
-    if (!m_kernels.forced && loaded()) {
+    if (measures() && loaded()) {
         calibrate();
     }
     forget_speeds();
@@ -109,7 +108,7 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
         return how.error();
     }
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how.value());
-    if (!m_kernels.forced) {
+    if (measures()) {
         calibrate();
         note_kernels();
     }

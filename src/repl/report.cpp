@@ -203,7 +203,9 @@ void report_kernels(Engine& engine, LineSink& out)
     out.line("SGEMM and the rest: {} ({})", choice.gemm.title, choice.gemm.name);
     out.line("attention: {} ({})", choice.attention.title, choice.attention.name);
     if (!choice.measured) {
-        out.line("{}; /kernels auto measures", choice.forced ? "forced" : "by expectation");
+        const bool emulated = engine.cpu().emulated;
+        out.line("{}{}", choice.forced ? "forced" : "by expectation",
+                 emulated ? ": nothing is measured under emulation" : "; /kernels auto measures");
         return;
     }
     const Calibration& calibration = engine.calibration();
@@ -218,7 +220,7 @@ void report_kernels(Engine& engine, LineSink& out)
         } else if (timing.decode_ticks != 0) {
             out.line("  {:<12} {} us", timing.name, microseconds(timing.decode_ticks));
         } else {
-            out.line("  {:<12} {}", timing.name, timing.usable ? "not tried under emulation" : "not on this processor");
+            out.line("  {:<12} not on this processor", timing.name);
         }
     }
     for (const ProcessorTiming& timing : calibration.processors) {
