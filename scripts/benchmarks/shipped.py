@@ -63,7 +63,7 @@ def efisim(settings: Settings, _limits: Limits, results: Results) -> None:
 
 def emulated(settings: Settings, _limits: Limits, results: Results) -> None:
     note = (
-        "The 15M shape in QEMU TCG, -cpu max, OVMF. The choice is the set that the program measured to be the fastest; "
+        "The 15M shape in QEMU TCG, -cpu max, OVMF. The choice is the set that the program takes there; "
         "the share is of the best forced one."
     )
     columns = [
