@@ -181,6 +181,7 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
 {
     constexpr Layout kLayout = {Type::kGroups, Type::kBias};
     const size_t blocks = x.cols / kInputBlock;
+    const size_t scale_stride = x.stride / kInputBlock;
     const uint8_t* unit = data + block / Type::kBlocks * Type::kUnitBytes;
     Chunk<kLayout, kPanels> chunk;
     chunk.minus_offset = splat(static_cast<float>(-Type::kOffset));
@@ -190,10 +191,10 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     }
     TilePlace place = {y + token * y_stride,
                        y_stride,
-                       x.q + token * x.cols + block * kInputBlock,
-                       x.cols,
-                       x.scales + token * blocks + block,
-                       blocks};
+                       x.q + token * x.stride + block * kInputBlock,
+                       x.stride,
+                       x.scales + token * scale_stride + block,
+                       scale_stride};
     constexpr size_t kBytes = Type::kUnitBytes * kChunkBlocks / Type::kBlocks;
     AskAhead<kPanels> ahead(unit + kBytes, panel_bytes, kBytes, (tokens + kTileTokens - 1) / kTileTokens);
     chunk_tiles<kTileTokens>(place, tokens, chunk, block == 0, ahead);

@@ -193,8 +193,9 @@ template <class Type, size_t kTokens, size_t kTileParts>
 void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
 {
     const size_t blocks = x.cols / kInputBlock;
-    const int8_t* q = x.q + token * x.cols;
-    const InputScale* scales = x.scales + token * blocks;
+    const size_t scale_stride = x.stride / kInputBlock;
+    const int8_t* q = x.q + token * x.stride;
+    const InputScale* scales = x.scales + token * scale_stride;
     Sum<Type> sums[kTokens][kTileParts] = {};
     for (size_t block = 0; block < blocks; block += Type::kBlocks, panel += Type::kUnitBytes) {
         Type parts[kTileParts];
@@ -217,8 +218,8 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
                 sums[0][p].add(parts[p], b, dot.sums, scales[at]);
 #pragma GCC unroll 16
                 for (size_t t = 1; t < kTokens; t++) {
-                    dot.take(parts[p], b, codes, Isa::input(q + t * x.cols + at * kInputBlock));
-                    sums[t][p].add(parts[p], b, dot.sums, scales[t * blocks + at]);
+                    dot.take(parts[p], b, codes, Isa::input(q + t * x.stride + at * kInputBlock));
+                    sums[t][p].add(parts[p], b, dot.sums, scales[t * scale_stride + at]);
                 }
             }
         }
@@ -307,7 +308,8 @@ template <class Type, class Set>
 void one_row(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
 {
     if constexpr (Set::kByWord) {
-        row<Type>(y + token * y_stride, panel, x.q + token * x.cols, x.scales + token * (x.cols / kInputBlock), x.cols);
+        row<Type>(y + token * y_stride, panel, x.q + token * x.stride, x.scales + token * (x.stride / kInputBlock),
+                  x.cols);
     } else {
         tile<Type, 1, kParts>(y, y_stride, panel, 0, x, token);
     }

@@ -61,9 +61,10 @@ struct InputScale {
     float sums[3]; ///< scale times the sum of the first 16 codes, of the last 16, of all 32
 };
 
-/// `batch` rows of `cols` values, quantized: x is scale * q. cols is a multiple of 32.
+/// `batch` rows of `cols` values, quantized: x is scale * q. cols and stride are multiples of 32.
 struct PanelInput {
     const int8_t* q;          ///< (batch, cols), in [-127, 127]
+    size_t stride;            ///< values from row to row of q, and 32 times what it is of scales
     const InputScale* scales; ///< (batch, cols / 32)
     size_t batch;
     size_t cols;

@@ -104,11 +104,12 @@ template <size_t kGroups, bool kBias> struct Strip {
         return unit;
     }
 
-    /// Makes the sums of a group of columns, the `step`-th of the strip. `q` is where the rows of input begin it.
-    template <int kTurn> void multiply(size_t step, const int8_t* q, size_t cols)
+    /// Makes the sums of a group of columns, the `step`-th of the strip. `q` is where the rows of input begin it,
+    /// `stride` values apart.
+    template <int kTurn> void multiply(size_t step, const int8_t* q, size_t stride)
     {
         Tiles::template zero<kSumsTile + kTurn>();
-        Tiles::template load<kInputTile + kTurn>(q + step * kGroupColumns, cols);
+        Tiles::template load<kInputTile + kTurn>(q + step * kGroupColumns, stride);
         Tiles::template load<kCodesTile + kTurn>(codes + step * kGroupQuads, kLine);
         Tiles::template multiply<kSumsTile + kTurn, kInputTile + kTurn, kCodesTile + kTurn>();
         Tiles::template store<kSumsTile + kTurn>(sums[kTurn], kLine);
@@ -134,19 +135,19 @@ template <size_t kGroups, bool kBias> struct Strip {
     }
 
     /// All of the strip for sixteen rows of input. Each tile is multiplied while the sums of the one before are added.
-    void add_rows(Floats* totals, const int8_t* q, size_t cols, const InputScale* inputs)
+    void add_rows(Floats* totals, const int8_t* q, size_t q_stride, const InputScale* inputs)
     {
         const size_t steps = blocks * kGroups;
-        const size_t stride = cols / kInputBlock;
-        multiply<0>(0, q, cols);
+        const size_t stride = q_stride / kInputBlock;
+        multiply<0>(0, q, q_stride);
         for (size_t step = 0; step < steps; step += 2) {
             const bool pair = step + 1 < steps;
             if (pair) {
-                multiply<1>(step + 1, q, cols);
+                multiply<1>(step + 1, q, q_stride);
             }
             add<0>(totals, step, inputs, stride);
             if (step + 2 < steps) {
-                multiply<0>(step + 2, q, cols);
+                multiply<0>(step + 2, q, q_stride);
             }
             if (pair) {
                 add<1>(totals, step + 1, inputs, stride);
@@ -157,7 +158,7 @@ template <size_t kGroups, bool kBias> struct Strip {
 
 /// Sixteen rows of input, by the strip that begins with `block`; the first `done` of them have their outputs already.
 template <class AnyStrip> [[gnu::noinline]] void add_tile(AnyStrip& strip, size_t block, float* y, size_t y_stride,
-                                                          const int8_t* q, size_t cols, const InputScale* inputs,
+                                                          const int8_t* q, size_t q_stride, const InputScale* inputs,
                                                           size_t done)
 {
     Floats totals[kTileRows];
@@ -168,7 +169,7 @@ template <class AnyStrip> [[gnu::noinline]] void add_tile(AnyStrip& strip, size_
             __builtin_memcpy(&totals[row], y + row * y_stride, sizeof(Floats));
         }
     }
-    strip.add_rows(totals, q + block * kInputBlock, cols, inputs + block);
+    strip.add_rows(totals, q + block * kInputBlock, q_stride, inputs + block);
 #pragma GCC unroll 16
     for (size_t row = 0; row < kTileRows; row++) {
         if (row >= done) {
@@ -195,8 +196,8 @@ void tile_product(float* y, size_t y_stride, const uint8_t* data, size_t panels,
             data = strip.template unpack<Type>(data, left < kStripBlocks ? left : kStripBlocks);
             for (size_t token = 0; token < x.batch; token += kTileRows) {
                 const size_t first = token < last ? token : last;
-                add_tile(strip, block, y + first * y_stride, y_stride, x.q + first * x.cols, x.cols,
-                         x.scales + first * blocks, token - first);
+                add_tile(strip, block, y + first * y_stride, y_stride, x.q + first * x.stride, x.stride,
+                         x.scales + first * (x.stride / kInputBlock), token - first);
             }
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Float32 products. Each accumulator is a vector of partial sums along the columns, where weights and activations are
-// both contiguous; lanes are summed once, at the end. Blocking is in registers (rows x batch) and, for SGEMM, in
-// cache.
+// Float32 products. Where memory is slower than the arithmetic each accumulator is a vector of partial sums along the
+// columns, where weights and activations are both contiguous; lanes are summed once, at the end. SGEMM of a larger
+// batch turns a piece of the weights at a time, so that a vector holds a column of sixteen rows.
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx512/vector.h"
 
@@ -102,27 +102,28 @@ void rows_dot_of(size_t batch, float* y, const float* w, const float* x, const R
 
 // --- SGEMM ----------------------------------------------------------------------------------------------------------
 
-/// 4 x 5 accumulators, five activations and one weight are 26 of the 32 registers: 20 multiply-adds for 9 loads. (Of 4
-/// x 6 the activations and two tiles' weights would be more lines than the first-level cache has places for, where rows
-/// lie a power of two apart.)
-constexpr size_t kTileRows = 4;
-constexpr size_t kTileBatch = 5;
-/// Columns a pass: a tile's activations (5 x 1024 floats, 20 KiB) stay in the first-level cache while the rows of a
-/// block go by. Fewer, and summing the lanes at the end of each tile would show.
-constexpr size_t kBlockCols = 1024;
-/// Rows of weights a pass: 96 x 1024 floats, 384 KiB, stay in the second-level cache while the batch goes by, and the
-/// next ones come in.
-constexpr size_t kBlockRows = 96;
+/// For a few rows of input: 4 x 5 accumulators, five activations and one weight are 26 of the 32 registers.
+constexpr size_t kFewRows = 4;
+constexpr size_t kFewBatch = 5;
 /// Up to here memory is slower than the arithmetic, and the weights go by once, in the order of their addresses.
-constexpr size_t kStreamedBatch = 2 * kTileBatch;
+constexpr size_t kStreamedBatch = 2 * kFewBatch;
 
-/// What all tiles of a block have in common.
+/// For more: a tile of 48 rows of weights, turned so that a vector holds a column of sixteen, by 8 rows of input. 24
+/// accumulators, three weights and one activation are 28 registers: 24 multiply-adds for 11 loads, and no sums over
+/// lanes.
+constexpr size_t kTileVectors = 3;
+constexpr size_t kTileBatch = 8;
+/// Columns that are turned at a time: 12 KiB of weights stay in the first-level cache while the batch goes by.
+constexpr size_t kChunkCols = 64;
+/// Rows a pass: the activations of a chunk's columns and the outputs of so many rows stay in the second-level cache.
+constexpr size_t kBlockRows = 5 * kTileVectors * kLanes;
+
+/// What all tiles of a call have in common.
 struct Block {
     size_t y_stride;
     size_t w_stride;
     size_t x_stride;
     size_t cols;
-    bool accumulate; ///< add to y: not the first block of columns
 };
 
 /// How much of the weights of as many rows a tile asks for meanwhile, as rows_dot does: nothing, or half of the rows,
@@ -132,7 +133,7 @@ enum class Ahead { nothing, half, all };
 /// Every loop over rows and batch is unrolled, or the accumulators would have to lie in memory for the others' sake.
 /// `ahead` is where the weights begin that are asked for.
 template <size_t kRows, size_t kBatch, Ahead kAhead>
-void tile(float* y, const float* w, const float* x, const Block& block, const float* ahead)
+void few_dots(float* y, const float* w, const float* x, const Block& block, const float* ahead)
 {
     constexpr size_t kLinesAhead = kAhead == Ahead::all ? kRows : kAhead == Ahead::half ? kRows / 2 : 0;
     __m512 sums[kBatch][kRows];
@@ -180,102 +181,211 @@ void tile(float* y, const float* w, const float* x, const Block& block, const fl
     for (size_t b = 0; b < kBatch; b++) {
         float* out = y + b * block.y_stride;
         if constexpr (kRows == 4) {
-            const __m128 sum = sum_lanes(sums[b][0], sums[b][1], sums[b][2], sums[b][3]);
-            _mm_storeu_ps(out, block.accumulate ? _mm_add_ps(_mm_loadu_ps(out), sum) : sum);
+            _mm_storeu_ps(out, sum_lanes(sums[b][0], sums[b][1], sums[b][2], sums[b][3]));
         } else {
 #pragma GCC unroll 8
             for (size_t r = 0; r < kRows; r++) {
-                const float sum = sum_lanes(sums[b][r]);
-                out[r] = block.accumulate ? out[r] + sum : sum;
+                out[r] = sum_lanes(sums[b][r]);
             }
         }
     }
 }
 
-/// Asks for a block of a matrix piece by piece, so that it is in the second-level cache when its turn comes.
-class Prefetch {
-public:
-    /// `parts` calls of next() ask for all of it. No rows, nothing to ask for.
-    Prefetch(const float* first, size_t stride, size_t rows, size_t cols, size_t parts)
-        : m_first(first), m_stride(stride), m_lines((cols + kLineFloats - 1) / kLineFloats), m_left(rows * m_lines),
-          m_step((m_left + parts - 1) / parts)
-    {
-    }
-
-    void next()
-    {
-        for (size_t n = m_left < m_step ? m_left : m_step; n > 0;) {
-            const size_t run = n < m_lines - m_line ? n : m_lines - m_line;
-            const float* p = m_first + m_row * m_stride + m_line * kLineFloats;
-            for (size_t i = 0; i < run; i++) {
-                prefetch_l2(p, i * kLineFloats);
-            }
-            n -= run;
-            m_left -= run;
-            m_line += run;
-            if (m_line == m_lines) {
-                m_line = 0;
-                m_row++;
-            }
-        }
-    }
-
-private:
-    const float* m_first;
-    size_t m_stride;
-    size_t m_lines; ///< of a row
-    size_t m_left;
-    size_t m_step;
-    size_t m_row = 0;
-    size_t m_line = 0;
-};
-
-/// A tile of `batch` rows of input, 1 to kTileBatch.
-template <size_t kRows, Ahead kAhead = Ahead::nothing, size_t kBatch = kTileBatch>
-void tile_of(size_t batch, float* y, const float* w, const float* x, const Block& block, const float* ahead = nullptr)
+/// few_dots of `batch` rows of input, 1 to kFewBatch.
+template <size_t kRows, Ahead kAhead = Ahead::nothing, size_t kBatch = kFewBatch> void
+few_dots_of(size_t batch, float* y, const float* w, const float* x, const Block& block, const float* ahead = nullptr)
 {
     if constexpr (kBatch > 0) {
         if (batch == kBatch) {
-            tile<kRows, kBatch, kAhead>(y, w, x, block, ahead);
+            few_dots<kRows, kBatch, kAhead>(y, w, x, block, ahead);
         } else {
-            tile_of<kRows, kAhead, kBatch - 1>(batch, y, w, x, block, ahead);
+            few_dots_of<kRows, kAhead, kBatch - 1>(batch, y, w, x, block, ahead);
         }
     }
 }
 
-/// `batch` rows of input, 1 to kTileBatch, against all rows of a block.
-void column_of_tiles(size_t batch, float* y, const float* w, const float* x, size_t rows, const Block& block,
-                     Prefetch& weights)
-{
-    size_t r = 0;
-    for (; r + kTileRows <= rows; r += kTileRows) {
-        weights.next();
-        tile_of<kTileRows>(batch, y + r, w + r * block.w_stride, x, block);
-    }
-    for (; r < rows; r++) {
-        tile_of<1>(batch, y + r, w + r * block.w_stride, x, block);
-    }
-}
-
-/// SGEMM for up to kStreamedBatch rows of input: the second tile finds the weights in the caches.
+/// SGEMM of a few rows, in the order of their addresses. Where the input is up to kStreamedBatch rows the second tile
+/// finds the weights in the caches.
 void gemm_streamed(float* y, const float* w, const float* x, size_t rows, size_t batch, const Block& block)
 {
     size_t r = 0;
-    for (; r + kTileRows <= rows; r += kTileRows, w += kTileRows * block.w_stride) {
-        const float* ahead = w + kTileRows * block.w_stride;
-        if (batch <= kTileBatch) {
-            tile_of<kTileRows, Ahead::all>(batch, y + r, w, x, block, ahead);
-        } else {
-            tile_of<kTileRows, Ahead::half>(kTileBatch, y + r, w, x, block, ahead);
-            tile_of<kTileRows, Ahead::half>(batch - kTileBatch, y + kTileBatch * block.y_stride + r, w,
-                                            x + kTileBatch * block.x_stride, block,
-                                            ahead + kTileRows / 2 * block.w_stride);
+    for (; r + kFewRows <= rows; r += kFewRows, w += kFewRows * block.w_stride) {
+        const float* ahead = w + kFewRows * block.w_stride;
+        if (batch <= kFewBatch) {
+            few_dots_of<kFewRows, Ahead::all>(batch, y + r, w, x, block, ahead);
+            continue;
+        }
+        for (size_t b = 0; b < batch; b += kFewBatch) {
+            float* out = y + b * block.y_stride + r;
+            const float* in = x + b * block.x_stride;
+            const size_t count = batch - b < kFewBatch ? batch - b : kFewBatch;
+            if (b < kStreamedBatch) {
+                few_dots_of<kFewRows, Ahead::half>(count, out, w, in, block, ahead);
+                ahead += kFewRows / 2 * block.w_stride;
+            } else {
+                few_dots_of<kFewRows>(count, out, w, in, block);
+            }
         }
     }
     for (; r < rows; r++, w += block.w_stride) {
-        for (size_t b = 0; b < batch; b += kTileBatch) {
-            tile_of<1>(batch - b < kTileBatch ? batch - b : kTileBatch, y + b * block.y_stride + r, w,
-                       x + b * block.x_stride, block);
+        for (size_t b = 0; b < batch; b += kFewBatch) {
+            few_dots_of<1>(batch - b < kFewBatch ? batch - b : kFewBatch, y + b * block.y_stride + r, w,
+                           x + b * block.x_stride, block);
+        }
+    }
+}
+
+/// Some columns of kVectors times sixteen rows of weights.
+template <size_t kVectors> struct Chunk {
+    __m512 weights[kChunkCols][kVectors];
+    size_t cols;
+};
+
+/// Lane i of vector j goes to lane j of vector i.
+inline void transpose(__m512 (&v)[kLanes])
+{
+    __m512 pairs[kLanes]; // of two rows: columns 4q and 4q + 1 in quarter q, then 4q + 2 and 4q + 3
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kLanes; i += 2) {
+        pairs[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    __m512 fours[4][4]; // of rows 4g to 4g + 3: column 4q + j in quarter q of fours[j][g]
+#pragma GCC unroll 4
+    for (size_t g = 0; g < 4; g++) {
+#pragma GCC unroll 2
+        for (size_t i = 0; i < 2; i++) {
+            const __m512d first = _mm512_castps_pd(pairs[4 * g + i]);
+            const __m512d last = _mm512_castps_pd(pairs[4 * g + 2 + i]);
+            fours[2 * i][g] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, last));
+            fours[2 * i + 1][g] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, last));
+        }
+    }
+    constexpr int kEven = 0x88; // quarters 0 and 2 of each of two vectors
+    constexpr int kOdd = 0xdd;
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        const __m512 even_first = _mm512_shuffle_f32x4(fours[j][0], fours[j][1], kEven);
+        const __m512 even_last = _mm512_shuffle_f32x4(fours[j][2], fours[j][3], kEven);
+        const __m512 odd_first = _mm512_shuffle_f32x4(fours[j][0], fours[j][1], kOdd);
+        const __m512 odd_last = _mm512_shuffle_f32x4(fours[j][2], fours[j][3], kOdd);
+        v[j] = _mm512_shuffle_f32x4(even_first, even_last, kEven);
+        v[4 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kEven);
+        v[8 + j] = _mm512_shuffle_f32x4(even_first, even_last, kOdd);
+        v[12 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kOdd);
+    }
+}
+
+template <size_t kVectors> void turn(Chunk<kVectors>& chunk, const float* w, size_t stride)
+{
+    for (size_t v = 0; v < kVectors; v++, w += kLanes * stride) {
+        for (size_t c = 0; c < chunk.cols; c += kLanes) {
+            const __mmask16 mask = lane_mask(chunk.cols - c);
+            __m512 block[kLanes];
+#pragma GCC unroll 16
+            for (size_t r = 0; r < kLanes; r++) {
+                block[r] = _mm512_maskz_loadu_ps(mask, w + r * stride + c);
+            }
+            transpose(block);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < kLanes; i++) {
+                chunk.weights[c + i][v] = block[i];
+            }
+        }
+    }
+}
+
+/// Adds a chunk's products with kBatch rows of input to y, or writes them where it is the first. (To begin the sums
+/// with what is in y would wait for it, and make one long sum of all columns.)
+template <size_t kVectors, size_t kBatch>
+[[gnu::noinline]] void tile(float* y, const float* x, const Block& block, const Chunk<kVectors>& chunk, bool is_first)
+{
+    __m512 sums[kBatch][kVectors];
+#pragma GCC unroll 8
+    for (size_t b = 0; b < kBatch; b++) {
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kVectors; v++) {
+            sums[b][v] = _mm512_setzero_ps();
+        }
+    }
+    for (size_t c = 0; c < chunk.cols; c++) {
+#pragma GCC unroll 8
+        for (size_t b = 0; b < kBatch; b++) {
+            const __m512 activation = _mm512_set1_ps(x[b * block.x_stride + c]);
+#pragma GCC unroll 4
+            for (size_t v = 0; v < kVectors; v++) {
+                sums[b][v] = _mm512_fmadd_ps(chunk.weights[c][v], activation, sums[b][v]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t b = 0; b < kBatch; b++) {
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kVectors; v++) {
+            float* out = y + b * block.y_stride + v * kLanes;
+            _mm512_storeu_ps(out, is_first ? sums[b][v] : _mm512_add_ps(_mm512_loadu_ps(out), sums[b][v]));
+        }
+    }
+}
+
+/// A tile of `batch` rows of input, 1 to kTileBatch.
+template <size_t kVectors, size_t kBatch = kTileBatch>
+void tile_of(size_t batch, float* y, const float* x, const Block& block, const Chunk<kVectors>& chunk, bool is_first)
+{
+    if constexpr (kBatch > 0) {
+        if (batch == kBatch) {
+            tile<kVectors, kBatch>(y, x, block, chunk, is_first);
+        } else {
+            tile_of<kVectors, kBatch - 1>(batch, y, x, block, chunk, is_first);
+        }
+    }
+}
+
+/// Some columns of kVectors times sixteen rows by the whole batch. Meanwhile those of as many rows from `next` on come
+/// into the second-level cache, a few lines a tile. Where there is nothing, a prefetch does not mind.
+template <size_t kVectors> [[gnu::noinline]] void chunk_product(float* y, const float* w, const float* next,
+                                                                const float* x, size_t batch, const Block& block,
+                                                                size_t cols, bool is_first)
+{
+    Chunk<kVectors> chunk;
+    chunk.cols = cols;
+    turn(chunk, w, block.w_stride);
+    const size_t tiles = (batch + kTileBatch - 1) / kTileBatch;
+    const size_t rows_ahead = (kVectors * kLanes + tiles - 1) / tiles;
+    size_t ahead = 0;
+    for (size_t b = 0; b < batch; b += kTileBatch) {
+        for (size_t r = 0; r < rows_ahead; r++, ahead += block.w_stride) {
+            for (size_t c = 0; c < kChunkCols; c += kLineFloats) {
+                prefetch_l2(next, ahead + c);
+            }
+        }
+        tile_of(batch - b < kTileBatch ? batch - b : kTileBatch, y + b * block.y_stride, x + b * block.x_stride, block,
+                chunk, is_first);
+    }
+}
+
+/// All columns of some rows, a multiple of sixteen, by the whole batch.
+void block_product(float* y, const float* w, const float* x, size_t rows, size_t batch, const Block& block)
+{
+    for (size_t c = 0; c < block.cols; c += kChunkCols) {
+        const size_t cols = block.cols - c < kChunkCols ? block.cols - c : kChunkCols;
+        for (size_t r = 0; r < rows;) {
+            const float* chunk_w = w + r * block.w_stride + c;
+            const size_t vectors = (rows - r) / kLanes < kTileVectors ? (rows - r) / kLanes : kTileVectors;
+            const size_t next_row = r + vectors * kLanes;
+            const float* next = next_row < rows ? chunk_w + vectors * kLanes * block.w_stride : w + c + cols;
+            switch (vectors) {
+            case 1:
+                chunk_product<1>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                break;
+            case 2:
+                chunk_product<2>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                break;
+            default:
+                chunk_product<kTileVectors>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                break;
+            }
+            r = next_row;
         }
     }
 }
@@ -304,29 +414,12 @@ void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch)
 {
-    if (batch <= kStreamedBatch) {
-        gemm_streamed(y, w, x, rows, batch, {y_stride, cols, x_stride, cols, false});
-        return;
+    const Block block = {y_stride, cols, x_stride, cols};
+    const size_t chunk_rows = batch <= kStreamedBatch || cols == 0 ? 0 : rows / kLanes * kLanes;
+    for (size_t r = 0; r < chunk_rows; r += kBlockRows) {
+        block_product(y + r, w + r * cols, x, chunk_rows - r < kBlockRows ? chunk_rows - r : kBlockRows, batch, block);
     }
-    size_t c = 0;
-    do { // once even without columns: the sums are zero then
-        const size_t block_cols = cols - c < kBlockCols ? cols - c : kBlockCols;
-        const Block block = {y_stride, cols, x_stride, block_cols, c > 0};
-        for (size_t r = 0; r < rows; r += kBlockRows) {
-            const size_t block_rows = rows - r < kBlockRows ? rows - r : kBlockRows;
-            const size_t left = rows - r - block_rows;
-            const size_t next_rows = left < kBlockRows ? left : kBlockRows;
-            const float* block_w = w + r * cols + c;
-            const size_t tiles = (batch + kTileBatch - 1) / kTileBatch * (kBlockRows / kTileRows);
-            Prefetch weights(block_w + block_rows * cols, cols, next_rows, block_cols, tiles);
-            for (size_t b = 0; b < batch; b += kTileBatch) {
-                const size_t tile_batch = batch - b < kTileBatch ? batch - b : kTileBatch;
-                column_of_tiles(tile_batch, y + b * y_stride + r, block_w, x + b * x_stride + c, block_rows, block,
-                                weights);
-            }
-        }
-        c += block_cols;
-    } while (c < cols);
+    gemm_streamed(y + chunk_rows, w + chunk_rows * cols, x, rows - chunk_rows, batch, block);
 }
 
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,

@@ -74,7 +74,7 @@ void product(float* y, size_t y_stride, const uint8_t* data, size_t panels, cons
             unpack_panel_row(kType, packed, panel, 1, row % kPanelRows);
             kDequantize[static_cast<size_t>(kType)](values, packed, kFields.values);
             for (size_t b = 0; b < x.batch; b++) {
-                const size_t at = b * x.cols + block * kFields.values;
+                const size_t at = b * x.stride + block * kFields.values;
                 y[b * y_stride + row] += dot_input(values, x.q + at, x.scales + at / kInputBlock, kFields.values);
             }
         }

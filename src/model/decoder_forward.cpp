@@ -36,6 +36,14 @@ RopeKernel rope_kernel(const Decoder& decoder, const KernelSet& kernels)
     return decoder.traits->positions == PositionKind::rope_pairs ? kernels.rope_pairs : kernels.rope_halves;
 }
 
+/// Rows of activations, `stride` floats apart.
+struct Rows {
+    float* first;
+    size_t stride;
+
+    float* operator[](size_t row) const { return first + row * stride; }
+};
+
 /// One batch on its way through the layers.
 class Pass {
 public:
@@ -43,24 +51,27 @@ public:
         : m_desc(model.desc), m_decoder(*static_cast<const Decoder*>(model.bound)), m_ops(ops),
           m_kernels(ops.kernels()), m_cache(cache), m_work(workspace), m_batch(batch), m_position(position),
           m_dim(model.desc.embedding_length), m_query_dim(model.desc.head_count * model.desc.head_dim),
-          m_pairs(m_decoder.rope.pairs), m_rope(rope_kernel(m_decoder, m_kernels))
+          m_pairs(m_decoder.rope.pairs),
+          m_rope(rope_kernel(m_decoder, m_kernels)), m_x{workspace.x, m_dim}, m_normed{workspace.normed,
+                                                                                       row_stride<float>(m_dim)},
+          m_gate{workspace.gate, row_stride<float>(model.desc.feed_forward_length)}, m_up{workspace.up, m_gate.stride},
+          m_query{workspace.query, m_query_dim}
     {
     }
 
     void embed(std::span<const Token> tokens)
     {
         const float scale = m_decoder.settings.embedding_scale;
-        m_ops.by_rows(m_batch, m_dim * kTanhCost, [&](size_t first, size_t count) {
-            for (size_t b = first; b < first + count; ++b) {
-                float* const x = m_work.x + b * m_dim;
-                Ops::read_row(x, m_decoder.token_embd, tokens[b]);
-                if (m_decoder.position_embd.data != nullptr) {
-                    Ops::read_row(m_work.normed + b * m_dim, m_decoder.position_embd, m_position + b);
-                    m_kernels.add(x, m_work.normed + b * m_dim, m_dim);
-                }
-                for (size_t i = 0; scale != 1.0f && i < m_dim; ++i) {
-                    x[i] *= scale;
-                }
+        by_rows(m_dim * kTanhCost, [&](size_t b) {
+            float* const x = m_x[b];
+            Ops::read_row(x, m_decoder.token_embd, tokens[b]);
+            if (m_decoder.position_embd.data != nullptr) {
+                float* const position = m_normed[b];
+                Ops::read_row(position, m_decoder.position_embd, m_position + b);
+                m_kernels.add(x, position, m_dim);
+            }
+            for (size_t i = 0; scale != 1.0f && i < m_dim; ++i) {
+                x[i] *= scale;
             }
         });
     }
@@ -94,9 +105,9 @@ public:
     void head(size_t first, float* logits)
     {
         const size_t rows = m_batch - first;
-        norm(m_work.normed + first * m_dim, m_work.x + first * m_dim, m_decoder.output_norm, rows, m_dim);
-        product(logits, m_desc.vocab_size, m_decoder.output,
-                m_ops.activate(m_work, m_work.normed + first * m_dim, rows, m_dim, m_desc.group_size));
+        const Rows normed = {m_normed[first], m_normed.stride};
+        norm(normed, {m_x[first], m_x.stride}, m_decoder.output_norm, rows, m_dim);
+        product({logits, m_desc.vocab_size}, m_decoder.output, activate(normed, rows, m_dim));
         const float cap = m_decoder.settings.final_softcap;
         if (cap != 0.0f) {
             const size_t count = rows * m_desc.vocab_size;
@@ -111,30 +122,29 @@ public:
 private:
     size_t local_table() const { return m_work.batch * m_pairs; }
 
-    /// Rows of `n` values, one behind the other. `out` may be `x`.
-    void norm(float* out, const float* x, const Norm& norm, size_t rows, size_t n) const
+    /// Rows of `n` values. `out` may be `x`.
+    void norm(const Rows& out, const Rows& x, const Norm& norm, size_t rows, size_t n) const
     {
         m_ops.by_rows(rows, n * kTouchCost, [&](size_t first, size_t count) {
             for (size_t r = first; r < first + count; ++r) {
                 if (m_decoder.traits->norm == NormKind::rms) {
-                    m_kernels.rmsnorm(out + r * n, x + r * n, norm.weight, n, m_decoder.norm_epsilon);
+                    m_kernels.rmsnorm(out[r], x[r], norm.weight, n, m_decoder.norm_epsilon);
                 } else {
-                    m_kernels.layernorm(out + r * n, x + r * n, norm.weight, norm.bias, n, m_decoder.norm_epsilon);
+                    m_kernels.layernorm(out[r], x[r], norm.weight, norm.bias, n, m_decoder.norm_epsilon);
                 }
             }
         });
     }
 
-    Activation activate(const float* x, size_t cols) const
+    Activation activate(const Rows& x, size_t rows, size_t cols) const
     {
-        return m_ops.activate(m_work, x, m_batch, cols, m_desc.group_size);
+        return m_ops.activate(m_work, x.first, x.stride, rows, cols, m_desc.group_size);
     }
 
     /// A matrix, and where its products go.
     struct Target {
         const Linear& linear;
-        float* y;
-        size_t y_stride;
+        Rows y;
     };
 
     /// Products of one input, as one job.
@@ -142,46 +152,41 @@ private:
     {
         Product all[kCount];
         for (size_t i = 0; i < kCount; ++i) {
-            all[i] = {targets[i].y, targets[i].y_stride, targets[i].linear.weight};
+            all[i] = {targets[i].y.first, targets[i].y.stride, targets[i].linear.weight};
         }
         m_ops.matmul(all, input);
         for (const Target& target : targets) {
             for (size_t b = 0; target.linear.bias != nullptr && b < input.batch; ++b) {
-                m_kernels.add(target.y + b * target.y_stride, target.linear.bias, target.linear.weight.rows);
+                m_kernels.add(target.y[b], target.linear.bias, target.linear.weight.rows);
             }
         }
     }
 
-    void product(float* y, size_t y_stride, const Linear& linear, const Activation& input) const
-    {
-        products({{linear, y, y_stride}}, input);
-    }
+    void product(const Rows& y, const Linear& linear, const Activation& input) const { products({{linear, y}}, input); }
 
     /// What a half of a block leaves in `normed` goes to the residual stream, normed itself where there is a norm.
     void add_to_stream(const Norm& post)
     {
         if (post.weight != nullptr) {
-            norm(m_work.normed, m_work.normed, post, m_batch, m_dim);
+            norm(m_normed, m_normed, post, m_batch, m_dim);
         }
-        m_ops.by_rows(m_batch, m_dim * kTouchCost, [&](size_t first, size_t count) {
-            m_kernels.add(m_work.x + first * m_dim, m_work.normed + first * m_dim, count * m_dim);
-        });
+        by_rows(m_dim * kTouchCost, [&](size_t b) { m_kernels.add(m_x[b], m_normed[b], m_dim); });
     }
 
     void attention(const DecoderLayer& layer, uint64_t index)
     {
         const size_t kv_dim = m_cache.heads * m_cache.head_dim;
-        norm(m_work.normed, m_work.x, layer.attn_norm, m_batch, m_dim);
-        const Activation input = activate(m_work.normed, m_dim);
-        products({{layer.attn_q, m_work.query, m_query_dim},
-                  {layer.attn_k, m_work.key, kv_dim},
-                  {layer.attn_v, m_work.value, kv_dim}},
-                 input);
+        norm(m_normed, m_x, layer.attn_norm, m_batch, m_dim);
+        products(
+            {{layer.attn_q, m_query}, {layer.attn_k, {m_work.key, kv_dim}}, {layer.attn_v, {m_work.value, kv_dim}}},
+            activate(m_normed, m_batch, m_dim));
         if (layer.attn_q_norm.weight != nullptr) {
-            norm(m_work.query, m_work.query, layer.attn_q_norm, m_batch * m_desc.head_count, m_desc.head_dim);
+            const Rows heads = {m_work.query, m_desc.head_dim};
+            norm(heads, heads, layer.attn_q_norm, m_batch * m_desc.head_count, m_desc.head_dim);
         }
         if (layer.attn_k_norm.weight != nullptr) {
-            norm(m_work.key, m_work.key, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
+            const Rows heads = {m_work.key, m_desc.head_dim};
+            norm(heads, heads, layer.attn_k_norm, m_batch * m_desc.head_count_kv, m_desc.head_dim);
         }
         m_ops.by_rows(m_batch, (m_query_dim + 3 * kv_dim) * kTouchCost, [&](size_t first, size_t count) {
             if (m_pairs != 0) {
@@ -194,7 +199,7 @@ private:
         attend(m_ops, m_desc, m_cache, m_work, index, m_position, m_batch,
                {settings.is_local(index) ? settings.window : m_cache.context, settings.attention_divisor,
                 settings.attention_softcap});
-        product(m_work.normed, m_dim, layer.attn_output, activate(m_work.attended, m_query_dim));
+        product(m_normed, layer.attn_output, activate({m_work.attended, m_query_dim}, m_batch, m_query_dim));
     }
 
     /// Queries and keys of `count` tokens of the batch.
@@ -214,22 +219,29 @@ private:
     void feed_forward(const DecoderLayer& layer)
     {
         const size_t hidden = m_desc.feed_forward_length;
-        norm(m_work.normed, m_work.x, layer.ffn_norm, m_batch, m_dim);
-        const Activation input = activate(m_work.normed, m_dim);
+        norm(m_normed, m_x, layer.ffn_norm, m_batch, m_dim);
+        const Activation input = activate(m_normed, m_batch, m_dim);
         const FeedForward kind = m_decoder.traits->feed_forward;
         if (kind == FeedForward::gelu) {
-            product(m_work.gate, hidden, layer.ffn_up, input);
+            product(m_gate, layer.ffn_up, input);
             const auto gelu = m_decoder.settings.gelu_erf ? m_kernels.gelu_erf : m_kernels.gelu_tanh;
-            m_ops.by_rows(m_batch, hidden * kTanhCost,
-                          [&](size_t first, size_t count) { gelu(m_work.gate + first * hidden, count * hidden); });
+            by_rows(hidden * kTanhCost, [&](size_t b) { gelu(m_gate[b], hidden); });
         } else {
-            products({{layer.ffn_gate, m_work.gate, hidden}, {layer.ffn_up, m_work.up, hidden}}, input);
+            products({{layer.ffn_gate, m_gate}, {layer.ffn_up, m_up}}, input);
             const auto gated = kind == FeedForward::geglu ? m_kernels.geglu : m_kernels.swiglu;
-            m_ops.by_rows(m_batch, hidden * kTanhCost, [&](size_t first, size_t count) {
-                gated(m_work.gate + first * hidden, m_work.up + first * hidden, count * hidden);
-            });
+            by_rows(hidden * kTanhCost, [&](size_t b) { gated(m_gate[b], m_up[b], hidden); });
         }
-        product(m_work.normed, m_dim, layer.ffn_down, activate(m_work.gate, hidden));
+        product(m_normed, layer.ffn_down, activate(m_gate, m_batch, hidden));
+    }
+
+    /// Runs function(b) for all rows of the batch.
+    template <class Function> void by_rows(uint64_t multiply_adds, const Function& function) const
+    {
+        m_ops.by_rows(m_batch, multiply_adds, [&](size_t first, size_t count) {
+            for (size_t b = first; b < first + count; ++b) {
+                function(b);
+            }
+        });
     }
 
     const ModelDesc& m_desc;
@@ -244,6 +256,11 @@ private:
     size_t m_query_dim;
     size_t m_pairs; ///< of a head that turn
     RopeKernel m_rope;
+    Rows m_x;
+    Rows m_normed;
+    Rows m_gate;
+    Rows m_up;
+    Rows m_query;
 };
 
 } // namespace

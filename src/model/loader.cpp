@@ -14,30 +14,32 @@ namespace {
 
 /// Sizes of what a Workspace points to, in elements; one place for the plan and for the layout.
 struct WorkspaceShape {
-    uint64_t x, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, logits;
+    uint64_t x, normed, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, logits;
 
     WorkspaceShape(const ModelDesc& desc, uint64_t context, uint64_t batch)
     {
         const uint64_t query_dim = desc.head_count * desc.head_dim;
         const uint64_t widest = std::max({desc.embedding_length, query_dim, desc.feed_forward_length});
         x = batch * desc.embedding_length;
+        normed = batch * row_stride<float>(desc.embedding_length);
         query = batch * query_dim;
-        hidden = batch * desc.feed_forward_length;
+        hidden = batch * row_stride<float>(desc.feed_forward_length);
         kv = batch * desc.head_count_kv * desc.head_dim;
         partial_rows = attention_partial_rows(desc, context);
         partial = partial_rows * desc.head_dim;
         const uint64_t rope_tables = desc.sliding_window.value_or(0) == 0 ? 1 : 2;
         pairs = rope_tables * batch * (desc.head_dim / 2);
         const bool panels = wants_panels(desc);
-        quantized = desc.group_size == 0 && !panels ? 0 : batch * widest;
-        input_scales = panels ? batch * (widest / djiblas::kInputBlock) : 0;
+        const uint64_t quantized_row = panels ? row_stride<int8_t>(widest) : widest;
+        quantized = desc.group_size == 0 && !panels ? 0 : batch * quantized_row;
+        input_scales = panels ? batch * (quantized_row / djiblas::kInputBlock) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
         logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;
     }
     uint64_t bytes() const
     {
         const uint64_t floats =
-            2 * x + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs + scales + logits;
+            x + normed + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs + scales + logits;
         return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 20 * Arena::kAlignment;
     }
 };
@@ -186,7 +188,7 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     Workspace workspace;
     workspace.batch = plan.batch;
     workspace.x = TRY(acts.alloc_array<float>(shape.x));
-    workspace.normed = TRY(acts.alloc_array<float>(shape.x));
+    workspace.normed = TRY(acts.alloc_array<float>(shape.normed));
     workspace.query = TRY(acts.alloc_array<float>(shape.query));
     workspace.attended = TRY(acts.alloc_array<float>(shape.query));
     workspace.gate = TRY(acts.alloc_array<float>(shape.hidden));

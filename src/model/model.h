@@ -41,15 +41,24 @@ enum class SumOrder : uint8_t {
     as_single, ///< each row of a batch gets the bits that it would get alone
 };
 
-/// Activations of one batch. All buffers are in ACTS and hold `batch` rows.
+/// Values from one row of a batch to the next, for rows of `cols`: at least so many, and 192 bytes more than a multiple
+/// of 1024. Rows that lie a multiple of 4096 bytes apart would meet in the same few lines of a cache.
+template <class T> constexpr uint64_t row_stride(uint64_t cols)
+{
+    constexpr uint64_t kPeriod = 1024 / sizeof(T);
+    constexpr uint64_t kRest = 192 / sizeof(T);
+    return (cols + kPeriod - 1 - kRest) / kPeriod * kPeriod + kRest;
+}
+
+/// Activations of one batch. All buffers are in ACTS and hold `batch` rows; "apart" stands for row_stride().
 struct Workspace {
     size_t batch = 0;
     float* x = nullptr;          ///< (batch, embedding_length): the residual stream
-    float* normed = nullptr;     ///< (batch, embedding_length)
+    float* normed = nullptr;     ///< (batch, embedding_length), apart
     float* query = nullptr;      ///< (batch, head_count * head_dim)
     float* attended = nullptr;   ///< (batch, head_count * head_dim)
-    float* gate = nullptr;       ///< (batch, feed_forward_length)
-    float* up = nullptr;         ///< (batch, feed_forward_length)
+    float* gate = nullptr;       ///< (batch, feed_forward_length), apart
+    float* up = nullptr;         ///< likewise
     float* key = nullptr;        ///< (batch, head_count_kv * head_dim): on their way into the cache
     float* value = nullptr;      ///< likewise
     float* partial = nullptr;    ///< (partial_rows, head_dim): what attention gave of parts of the context
@@ -58,9 +67,9 @@ struct Workspace {
     size_t partial_rows = 0;     ///< queries of one head times parts; 0 where the context is never parted
     float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
     float* rope_sin = nullptr;   ///< as rope_cos
-    int8_t* quantized = nullptr; ///< (batch, widest input); null when no tensor is packed
+    int8_t* quantized = nullptr; ///< (batch, widest input), apart where it is in blocks; null when no tensor is packed
     float* quantized_scales = nullptr;
-    djiblas::InputScale* input_scales = nullptr; ///< (batch, widest input / 32); null when no tensor is in panels
+    djiblas::InputScale* input_scales = nullptr; ///< of the blocks of `quantized`; null when no tensor is in panels
     size_t logit_rows = 0;
     float* logits = nullptr;            ///< (logit_rows, vocab_size)
     SumOrder order = SumOrder::fastest; ///< of the pass that comes next

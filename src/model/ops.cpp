@@ -35,7 +35,7 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
         return;
     }
     const auto gemm = input.order == SumOrder::as_single ? kernels.gemm_f32_exact : kernels.gemm_f32;
-    gemm(y + first, y_stride, w, input.f32, input.cols, count, weight.cols, input.batch);
+    gemm(y + first, y_stride, w, input.f32, input.stride, count, weight.cols, input.batch);
 }
 
 void rows_q8(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
@@ -139,7 +139,7 @@ void gemm_blocks(djiblas::Dequantize dequantize, const KernelSet& kernels, float
             prefetch_blocks(rows, next, std::min(kChunkRows, end - next), col, n);
             for (size_t start = 0; start < input.batch; start += kChunkBatch) {
                 const size_t batch = std::min(kChunkBatch, input.batch - start);
-                kernels.gemm_f32(products, kChunkRows, values, input.f32 + start * input.cols + col, input.cols,
+                kernels.gemm_f32(products, kChunkRows, values, input.f32 + start * input.stride + col, input.stride,
                                  row_count, n, batch);
                 for (size_t b = 0; b < batch; ++b) {
                     float* const out = y + (start + b) * y_stride + row;
@@ -166,7 +166,7 @@ void rows_panels(const KernelSet& kernels, float* y, size_t y_stride, const Tens
                  size_t first, size_t count)
 {
     const BlockRows rows(weight);
-    const djiblas::PanelInput x{input.q8, input.panel_scales, input.batch, input.cols};
+    const djiblas::PanelInput x{input.q8, row_stride<int8_t>(input.cols), input.panel_scales, input.batch, input.cols};
     kernels.panels->product[static_cast<size_t>(panel_type(weight.type))](y + first, y_stride, rows.at(first, 0),
                                                                           count / djiblas::kPanelRows, x);
 }
@@ -256,7 +256,7 @@ bool sums_as_single(TensorType type) { return type == TensorType::q8_group || ty
 /// Row `b` of an input, by itself.
 Activation row_of(const Activation& input, size_t b, uint64_t group)
 {
-    Activation row{input.f32 + b * input.cols, 1, input.cols};
+    Activation row{input.f32 + b * input.stride, input.stride, 1, input.cols};
     if (group != 0) {
         row.q8 = input.q8 + b * input.cols;
         row.q8_scales = input.q8_scales + b * (input.cols / group);
@@ -270,15 +270,19 @@ const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[stati
 
 } // namespace
 
-Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const
+Activation Ops::activate(Workspace& workspace, const float* x, size_t stride, size_t batch, size_t cols,
+                         uint64_t group) const
 {
-    Activation input{x, batch, cols};
+    Activation input{x, stride, batch, cols};
     input.order = workspace.order;
     if (workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0) {
-        const size_t blocks = cols / djiblas::kInputBlock;
+        const size_t q_stride = row_stride<int8_t>(cols);
         by_rows(batch, cols * kQuantizeCost, [&](size_t first, size_t count) {
-            kernels().quantize_input(workspace.quantized + first * cols, workspace.input_scales + first * blocks,
-                                     x + first * cols, count * cols);
+            for (size_t b = first; b < first + count; ++b) {
+                kernels().quantize_input(workspace.quantized + b * q_stride,
+                                         workspace.input_scales + b * (q_stride / djiblas::kInputBlock), x + b * stride,
+                                         cols);
+            }
         });
         input.q8 = workspace.quantized;
         input.panel_scales = workspace.input_scales;
@@ -287,7 +291,7 @@ Activation Ops::activate(Workspace& workspace, const float* x, size_t batch, siz
     if (group != 0) {
         for (size_t b = 0; b < batch; ++b) {
             kernels().quantize_q8(workspace.quantized + b * cols, workspace.quantized_scales + b * (cols / group),
-                                  x + b * cols, cols, group);
+                                  x + b * stride, cols, group);
         }
         input.q8 = workspace.quantized;
         input.q8_scales = workspace.quantized_scales;

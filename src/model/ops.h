@@ -11,9 +11,10 @@ namespace llmk {
 /// The input of a product: `batch` rows of `cols` values, and their int8 form where a weight needs it.
 struct Activation {
     const float* f32;
+    size_t stride; ///< floats from row to row
     size_t batch;
     size_t cols;
-    const int8_t* q8 = nullptr; ///< (batch, cols)
+    const int8_t* q8 = nullptr; ///< (batch, cols); with panel_scales each row row_stride() from the one before it
     const float* q8_scales = nullptr;
     const djiblas::InputScale* panel_scales = nullptr; ///< of q8 in blocks of 32, for weights in panels
     SumOrder order = SumOrder::fastest;
@@ -33,9 +34,10 @@ public:
     const KernelSet& kernels() const { return m_kernels.gemm; }
     const KernelSet& attention_kernels() const { return m_kernels.attention; }
 
-    /// Makes rows of x ready for products: quantizes them once, in groups when `group` is not 0, or in blocks of 32
-    /// where the workspace has room for those.
-    Activation activate(Workspace& workspace, const float* x, size_t batch, size_t cols, uint64_t group) const;
+    /// Makes rows of x, `stride` values apart, ready for products: quantizes them once, in groups when `group` is not
+    /// 0, or in blocks of 32 where the workspace has room for those.
+    Activation activate(Workspace& workspace, const float* x, size_t stride, size_t batch, size_t cols,
+                        uint64_t group) const;
 
     /// Products of the same input, as one job. GEMV for one row of input, GEMM for more; or, where the input says so,
     /// what a GEMV gives for each row, a block of weights at a time.

@@ -8,8 +8,12 @@ namespace llmk {
 
 namespace {
 
-/// Reads start at a multiple of this in the file and in memory: firmware reads whole sectors into whole pages best.
+/// Reads start at a multiple of this in the file: firmware reads whole sectors best.
 constexpr uint64_t kStartAlignment = 4096;
+/// The first tensor of a stretch lies at a multiple of this in memory, and those after it as in the file: of a GGUF
+/// whose tensors are 32 bytes past one, every load of a 512-bit vector would take two lines of the cache. So reads go
+/// to any address; what a device needs, the firmware and the buffer in between see to.
+constexpr uint64_t kTensorAlignment = 64;
 /// What lies between two tensors and has no role (a vision model, say) is read along up to this, else left out.
 constexpr uint64_t kMostBetween = 1u << 20;
 
@@ -21,7 +25,7 @@ struct Stretch {
     uint64_t at_bytes = 0; ///< in the piece
 };
 
-/// Lays tensors out in one piece of memory as their files have them, each stretch of a file from a page on.
+/// Lays tensors out in one piece of memory as their files have them, each stretch of a file from about a page on.
 class Layout {
 public:
     /// Takes the next tensor in the order of files and offsets. True when a new stretch begins with it.
@@ -32,7 +36,8 @@ public:
             m_size != 0 && tensor.shard == m_stretch.shard && tensor.offset_bytes <= m_stretch.end_bytes + kMostBetween;
         if (!goes_on) {
             const uint64_t start = tensor.offset_bytes / kStartAlignment * kStartAlignment;
-            m_stretch = {tensor.shard, start, start, align_up(m_size, kStartAlignment)};
+            const uint64_t first = align_up(m_size, kStartAlignment) + (tensor.offset_bytes - start);
+            m_stretch = {tensor.shard, start, start, align_up(first, kTensorAlignment) - (tensor.offset_bytes - start)};
         }
         m_read += end - m_stretch.end_bytes;
         m_stretch.end_bytes = end;

@@ -94,13 +94,24 @@ protected:
     }
 };
 
+/// Rows of input, two blocks apart that nobody should read.
 struct Quantized {
+    size_t cols;
+    size_t stride;
     std::vector<int8_t> q;
     std::vector<InputScale> scales;
 
-    Quantized(const KernelSet& set, const Input<float>& x) : q(x.size()), scales(x.size() / kInputBlock)
+    Quantized(const KernelSet& set, const Input<float>& x, size_t columns)
+        : cols(columns), stride(cols + 2 * kInputBlock), q(x.size() / cols * stride, 99),
+          scales(q.size() / kInputBlock, {NAN, {NAN, NAN, NAN}})
     {
-        set.quantize_input(q.data(), scales.data(), x.data(), x.size());
+        for (size_t b = 0; b < x.size() / cols; b++) {
+            set.quantize_input(&q[b * stride], &scales[b * stride / kInputBlock], x.data() + b * cols, cols);
+        }
+    }
+    PanelInput rows(size_t first, size_t count) const
+    {
+        return {&q[first * stride], stride, &scales[first * stride / kInputBlock], count, cols};
     }
 };
 
@@ -164,11 +175,11 @@ TEST_P(PanelsCheck, ProductsOfAllTypes)
                 Input<uint8_t> data(repacked.size(), offset);
                 std::memcpy(const_cast<uint8_t*>(data.data()), repacked.data(), repacked.size());
                 const Input<float> x = input(batch * cols, 0);
-                const Quantized in(set(), x);
+                const Quantized in(set(), x, cols);
                 const size_t stride = kRows + 3;
                 Output<float> y(batch * stride, offset % 4);
                 set().panels->product[static_cast<size_t>(type)](y.data(), stride, data.data(), kPanels,
-                                                                 {in.q.data(), in.scales.data(), batch, cols});
+                                                                 in.rows(0, batch));
                 ASSERT_TRUE(y.intact()) << packed.name;
                 for (size_t i = 0; i < batch * kRows; i++) {
                     const size_t b = i / kRows;
@@ -177,8 +188,8 @@ TEST_P(PanelsCheck, ProductsOfAllTypes)
                     double largest = 0.0;
                     double sum = 0.0;
                     for (size_t c = 0; c < cols; c++) {
-                        const double scale = in.scales[(b * cols + c) / kInputBlock].scale;
-                        const double value = in.q[b * cols + c] * scale;
+                        const double scale = in.scales[(b * in.stride + c) / kInputBlock].scale;
+                        const double value = in.q[b * in.stride + c] * scale;
                         want += static_cast<double>(values[r * cols + c]) * value;
                         largest = std::fmax(largest, std::fabs(static_cast<double>(values[r * cols + c])));
                         sum += std::fabs(value);
@@ -207,14 +218,13 @@ TEST_P(PanelsCheck, TheBatchChangesNoBit)
         const auto product = set().panels->product[static_cast<size_t>(type)];
         for (const size_t batch : {6, 11, 12, 19, 23, 131}) {
             const Input<float> x = input(batch * cols, 0);
-            const Quantized in(set(), x);
+            const Quantized in(set(), x, cols);
             Output<float> together(batch * kRows, 0);
-            product(together.data(), kRows, panels.data(), kPanels, {in.q.data(), in.scales.data(), batch, cols});
+            product(together.data(), kRows, panels.data(), kPanels, in.rows(0, batch));
             ASSERT_TRUE(together.intact()) << packed.name;
             for (size_t b = 0; b < batch; b++) {
                 float alone[kRows];
-                product(alone, kRows, panels.data(), kPanels,
-                        {in.q.data() + b * cols, in.scales.data() + b * cols / kInputBlock, 1, cols});
+                product(alone, kRows, panels.data(), kPanels, in.rows(b, 1));
                 for (size_t r = 0; r < kRows; r++) {
                     ASSERT_EQ(bits_of(alone[r]), bits_of(together[b * kRows + r]))
                         << packed.name << " row " << b << " of " << batch;
@@ -245,8 +255,8 @@ TEST_P(TilesCheck, GiveTheBitsOfVectors)
             const size_t cols = blocks * values;
             const std::vector<uint8_t> packed = pack(type, rows(type, panels, blocks), panels, blocks);
             const Input<float> x = input(batch * cols, 0);
-            const Quantized in(set(), x);
-            const PanelInput quantized = {in.q.data(), in.scales.data(), batch, cols};
+            const Quantized in(set(), x, cols);
+            const PanelInput quantized = in.rows(0, batch);
             const size_t stride = panels * kPanelRows + 5;
             Output<float> y(batch * stride, 1);
             Output<float> want(batch * stride, 1);
@@ -282,10 +292,9 @@ TEST_P(PanelsCheck, ExtremeCodesAreExact)
             (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
             for (const float sign : {1.0f, -1.0f}) {
                 const Input<float> x(fields.values, 0, [sign] { return sign; });
-                const Quantized in(set(), x);
+                const Quantized in(set(), x, fields.values);
                 float y[kPanelRows];
-                set().panels->product[static_cast<size_t>(type)](y, kPanelRows, panel.data(), 1,
-                                                                 {in.q.data(), in.scales.data(), 1, fields.values});
+                set().panels->product[static_cast<size_t>(type)](y, kPanelRows, panel.data(), 1, in.rows(0, 1));
                 for (size_t r = 0; r < kPanelRows; r++) {
                     double want = 0.0;
                     double size = 0.0;

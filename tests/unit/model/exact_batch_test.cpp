@@ -72,7 +72,8 @@ struct Product {
         workspace.order = order;
         std::vector<float> y(count * kStride);
         const float* const from = x.data() + first * tensor.cols;
-        ops.matmul(y.data(), kStride, tensor, ops.activate(workspace, from, count, tensor.cols, tensor.group));
+        ops.matmul(y.data(), kStride, tensor,
+                   ops.activate(workspace, from, tensor.cols, count, tensor.cols, tensor.group));
         return y;
     }
 

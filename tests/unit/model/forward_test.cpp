@@ -139,7 +139,7 @@ TEST(Ops, MatmulOfOddShapes)
             std::vector<float> y(stride * static_cast<size_t>(batch), 99.0f);
             const Tensor tensor = {reinterpret_cast<const uint8_t*>(weights.data()), TensorType::f32,
                                    static_cast<uint64_t>(rows), static_cast<uint64_t>(cols), 0};
-            ops.matmul(y.data(), stride, tensor, {x.data(), static_cast<size_t>(batch), static_cast<size_t>(cols)});
+            ops.matmul(y.data(), stride, tensor, {x.data(), tensor.cols, static_cast<size_t>(batch), tensor.cols});
             for (int b = 0; b < batch; ++b) {
                 for (int r = 0; r < rows; ++r) {
                     double sum = 0;

@@ -340,7 +340,7 @@ TEST(Ops, PackedProductsAreThoseOfTheFloats)
                     }
                     constexpr size_t kStride = kRows + 3;
                     std::vector<float> y(batch * kStride, 99.0f);
-                    ops.matmul(y.data(), kStride, tensor, {x.data(), batch, cols});
+                    ops.matmul(y.data(), kStride, tensor, {x.data(), cols, batch, cols});
                     for (size_t b = 0; b < batch; ++b) {
                         for (size_t r = 0; r < kStride; ++r) {
                             double sum = 99.0;

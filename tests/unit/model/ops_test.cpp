@@ -78,7 +78,8 @@ struct Product {
         workspace.quantized = quantized.data();
         workspace.quantized_scales = scales.data();
         std::vector<float> y(batch * kStride, kUntouched);
-        ops.matmul(y.data(), kStride, tensor, ops.activate(workspace, x.data(), batch, tensor.cols, tensor.group));
+        ops.matmul(y.data(), kStride, tensor,
+                   ops.activate(workspace, x.data(), tensor.cols, batch, tensor.cols, tensor.group));
         return y;
     }
 };
