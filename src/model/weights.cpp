@@ -8,12 +8,15 @@ namespace llmk {
 
 namespace {
 
-/// Reads start at a multiple of this in the file: firmware reads whole sectors best.
+/// Reads start at a multiple of this in the file and about a multiple of it in memory: firmware reads whole sectors into
+/// whole pages best.
 constexpr uint64_t kStartAlignment = 4096;
-/// The first tensor of a stretch lies at a multiple of this in memory, and those after it as in the file: of a GGUF
-/// whose tensors are 32 bytes past one, every load of a 512-bit vector would take two lines of the cache. So reads go
-/// to any address; what a device needs, the firmware and the buffer in between see to.
+/// What is about: the first tensor of a stretch lies at a multiple of this in memory, and those after it as in the file.
+/// Of a GGUF whose tensors are 32 bytes past one, every load of a 512-bit vector would take two lines of the cache.
 constexpr uint64_t kTensorAlignment = 64;
+/// But reads keep to multiples of this in memory: what drivers ask for (EFI_BLOCK_IO_MEDIA.IoAlign) is a word, mostly,
+/// and what does not keep to it goes through a small buffer of the firmware's.
+constexpr uint64_t kReadAlignment = 32;
 /// What lies between two tensors and has no role (a vision model, say) is read along up to this, else left out.
 constexpr uint64_t kMostBetween = 1u << 20;
 
@@ -36,8 +39,9 @@ public:
             m_size != 0 && tensor.shard == m_stretch.shard && tensor.offset_bytes <= m_stretch.end_bytes + kMostBetween;
         if (!goes_on) {
             const uint64_t start = tensor.offset_bytes / kStartAlignment * kStartAlignment;
-            const uint64_t first = align_up(m_size, kStartAlignment) + (tensor.offset_bytes - start);
-            m_stretch = {tensor.shard, start, start, align_up(first, kTensorAlignment) - (tensor.offset_bytes - start)};
+            const uint64_t past = tensor.offset_bytes % kTensorAlignment;
+            const uint64_t shift = past % kReadAlignment == 0 ? (kTensorAlignment - past) % kTensorAlignment : 0;
+            m_stretch = {tensor.shard, start, start, align_up(m_size, kStartAlignment) + shift};
         }
         m_read += end - m_stretch.end_bytes;
         m_stretch.end_bytes = end;
