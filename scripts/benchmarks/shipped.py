@@ -20,6 +20,8 @@ from benchmarks.results import Column, Results
 from benchmarks.settings import CASES, QUICK, SETS, Settings, llama2c_model, model
 
 EFISIM_TYPES = ("f32", "q8_0", "q4_k_m")
+# Until a run is given up: without an answer the program waits for a key.
+EFISIM_SECONDS = 300
 
 
 def figures(output: str) -> list[dict[str, Any]]:
@@ -34,7 +36,9 @@ def efisim_speed(path: Path, kernels: str, threads: int, prompt: int, decode: in
     """Of decode, or of prefill where nothing is decoded."""
     command = f"/bench --json -p {prompt} -n {decode} -r 1 --kernels {kernels}"
     with run_efisim.typed_volume(path, [command], {}) as volume:
-        words = run_efisim.command_for(volume, ["--processors", str(threads)])
+        memory = path.stat().st_size // 2**30 + 4
+        options = ["--processors", str(threads), "--memory", f"{memory}G", "--timeout", str(EFISIM_SECONDS)]
+        words = run_efisim.command_for(volume, options)
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     return float(figures(done.stdout)[0]["decode_tok_s" if decode else "prefill_tok_s"])
 
