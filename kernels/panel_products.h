@@ -208,17 +208,19 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             }
             const size_t b = Type::block(i);
             const size_t at = block + b;
-            const auto first_input = Isa::input(q + at * kInputBlock);
+            typename Isa::Input inputs[kTokens];
+#pragma GCC unroll 16
+            for (size_t t = 0; t < kTokens; t++) {
+                inputs[t] = Isa::input(q + t * x.stride + at * kInputBlock);
+            }
 #pragma GCC unroll 4
             for (size_t p = 0; p < kTileParts; p++) {
                 Words codes[kQuads];
                 parts[p].codes(b, codes);
                 Dot<Type, Isa> dot;
-                dot.take(parts[p], b, codes, first_input);
-                sums[0][p].add(parts[p], b, dot.sums, scales[at]);
 #pragma GCC unroll 16
-                for (size_t t = 1; t < kTokens; t++) {
-                    dot.take(parts[p], b, codes, Isa::input(q + t * x.stride + at * kInputBlock));
+                for (size_t t = 0; t < kTokens; t++) {
+                    dot.take(parts[p], b, codes, inputs[t]);
                     sums[t][p].add(parts[p], b, dot.sums, scales[t * scale_stride + at]);
                 }
             }
@@ -297,8 +299,8 @@ template <class Type, size_t kTokens>
 size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
 {
     for (; token + kTokens <= x.batch; token += kTokens) {
-        for (size_t part = 0; part < kParts; part++) {
-            tile<Type, kTokens, 1>(y, y_stride, panel, part, x, token);
+        for (size_t part = 0; part < kParts; part += Isa::kTileParts) {
+            tile<Type, kTokens, Isa::kTileParts>(y, y_stride, panel, part, x, token);
         }
     }
     return token;

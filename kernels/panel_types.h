@@ -11,7 +11,8 @@
 //   Floats halves(p): kVectorRows binary16 numbers at p
 //   Words signed_codes(w): signed codes as dot() wants them
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
-//   Input input(q): 32 quantized values, made ready for several products
+//   Input input(q): 32 quantized values, made ready for several products; kTileParts: vectors of rows of a panel that
+//     a tile takes at once, so that this is done once for them
 // and kScaledPairs. Where it is false, products come as sums of four:
 //   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
 //     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they

@@ -18,6 +18,7 @@ struct Vectors256 {
     using Floats [[gnu::vector_size(32)]] = float;
     using Input = const int8_t*;
     static constexpr size_t kTokens = 4;
+    static constexpr size_t kTileParts = 1;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
     static Floats halves(const uint8_t* p)

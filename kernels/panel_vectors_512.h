@@ -17,6 +17,7 @@ struct Vectors512 {
     using Ints [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
     using Input = const int8_t*;
+    static constexpr size_t kTileParts = 1;
     static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
 

@@ -21,7 +21,8 @@ struct Isa {
         __m128i odd[kInputBlock / 4];
         Ints signed_first; ///< -128 * 256 times the sum of all a and c
     };
-    static constexpr size_t kTokens = 2;
+    static constexpr size_t kTokens = 4;
+    static constexpr size_t kTileParts = 4;
     static constexpr int kSignedBias = 0;
     static constexpr bool kByWord = true;
     static constexpr bool kScaledPairs = false;
