@@ -355,7 +355,7 @@ template <size_t kVectors> [[gnu::noinline]] void chunk_product(float* y, const 
     size_t ahead = 0;
     for (size_t b = 0; b < batch; b += kTileBatch) {
         for (size_t r = 0; r < rows_ahead; r++, ahead += block.w_stride) {
-            for (size_t c = 0; c < kChunkCols; c += kLineFloats) {
+            for (size_t c = 0; c <= kChunkCols; c += kLineFloats) { // one more: they may begin within a line
                 prefetch_l2(next, ahead + c);
             }
         }

@@ -8,15 +8,8 @@ namespace llmk {
 
 namespace {
 
-/// Reads start at a multiple of this in the file and about a multiple of it in memory: firmware reads whole sectors into
-/// whole pages best.
+/// Reads start at a multiple of this in the file and in memory: firmware reads whole sectors into whole pages best.
 constexpr uint64_t kStartAlignment = 4096;
-/// What is about: the first tensor of a stretch lies at a multiple of this in memory, and those after it as in the file.
-/// Of a GGUF whose tensors are 32 bytes past one, every load of a 512-bit vector would take two lines of the cache.
-constexpr uint64_t kTensorAlignment = 64;
-/// But reads keep to multiples of this in memory: what drivers ask for (EFI_BLOCK_IO_MEDIA.IoAlign) is a word, mostly,
-/// and what does not keep to it goes through a small buffer of the firmware's.
-constexpr uint64_t kReadAlignment = 32;
 /// What lies between two tensors and has no role (a vision model, say) is read along up to this, else left out.
 constexpr uint64_t kMostBetween = 1u << 20;
 
@@ -28,7 +21,7 @@ struct Stretch {
     uint64_t at_bytes = 0; ///< in the piece
 };
 
-/// Lays tensors out in one piece of memory as their files have them, each stretch of a file from about a page on.
+/// Lays tensors out in one piece of memory as their files have them, each stretch of a file from a page on.
 class Layout {
 public:
     /// Takes the next tensor in the order of files and offsets. True when a new stretch begins with it.
@@ -39,9 +32,7 @@ public:
             m_size != 0 && tensor.shard == m_stretch.shard && tensor.offset_bytes <= m_stretch.end_bytes + kMostBetween;
         if (!goes_on) {
             const uint64_t start = tensor.offset_bytes / kStartAlignment * kStartAlignment;
-            const uint64_t past = tensor.offset_bytes % kTensorAlignment;
-            const uint64_t shift = past % kReadAlignment == 0 ? (kTensorAlignment - past) % kTensorAlignment : 0;
-            m_stretch = {tensor.shard, start, start, align_up(m_size, kStartAlignment) + shift};
+            m_stretch = {tensor.shard, start, start, align_up(m_size, kStartAlignment)};
         }
         m_read += end - m_stretch.end_bytes;
         m_stretch.end_bytes = end;

@@ -208,8 +208,8 @@ TEST(Load, WeightsSplitBetweenTensors)
         const Tensor here = model.tensor(entry.role, entry.layer);
         const Tensor there = whole.tensor(entry.role, entry.layer);
         ASSERT_NE(here.data, nullptr);
-        EXPECT_EQ(reinterpret_cast<uintptr_t>(here.data) % 64, entry.offset_bytes % 64) << "the file's alignment";
         EXPECT_EQ(std::memcmp(here.data, there.data, entry.size_bytes), 0) << tensor_role_name(entry.role);
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(here.data) % 64, entry.offset_bytes % 64) << "the file's alignment";
     }
     EXPECT_FALSE(zones.broken_guard());
 }
