@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -113,6 +114,31 @@ void check(size_t cols, size_t group, size_t batch, double float_share, std::mt1
                     << set->name << ", group " << group << ", row " << r << " of " << cols << ", batch " << b;
             }
         }
+    }
+}
+
+/// Which of the 64 lines of 4096 bytes the first value of a row lies in.
+template <class T> size_t line_of_row(size_t row, uint64_t cols)
+{
+    return row * row_stride<T>(cols) * sizeof(T) % 4096 / 64;
+}
+
+TEST(RowStride, SixteenRowsBeginInDifferentLines)
+{
+    for (const uint64_t cols : {1, 32, 48, 49, 192, 288, 768, 992, 1024, 2048, 4096, 5632, 11008}) {
+        std::vector<size_t> floats, bytes;
+        for (size_t row = 0; row < 16; row++) {
+            floats.push_back(line_of_row<float>(row, cols));
+            bytes.push_back(line_of_row<int8_t>(row, cols));
+        }
+        std::sort(floats.begin(), floats.end());
+        std::sort(bytes.begin(), bytes.end());
+        EXPECT_EQ(std::unique(floats.begin(), floats.end()), floats.end()) << cols;
+        EXPECT_EQ(std::unique(bytes.begin(), bytes.end()), bytes.end()) << cols;
+        EXPECT_GE(row_stride<float>(cols), cols);
+        EXPECT_LT(row_stride<float>(cols), cols + 256);
+        EXPECT_GE(row_stride<int8_t>(cols), cols);
+        EXPECT_EQ(row_stride<int8_t>(cols) % djiblas::kInputBlock, 0u);
     }
 }
 
