@@ -95,7 +95,7 @@ COMMON := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -f
 # Freestanding: no libc behind us. Red zone off: interrupts use our stack. Hidden and PIC: only RELATIVE relocations.
 # Large frames are errors: firmware gives processors 32 KiB of stack.
 EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -fno-stack-protector -fcf-protection=none \
-  -fno-asynchronous-unwind-tables -Wframe-larger-than=13312 -DGNU_EFI_USE_MS_ABI -fshort-wchar -D_MM_MALLOC_H_INCLUDED
+  -fno-asynchronous-unwind-tables -Wframe-larger-than=12288 -DGNU_EFI_USE_MS_ABI -fshort-wchar -D_MM_MALLOC_H_INCLUDED
 # Short wchar: newer gnu-efi's CHAR16 is wchar_t. No mm_malloc.h: GCC 13's <immintrin.h> brings it in, and it wants malloc.
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64

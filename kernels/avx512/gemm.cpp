@@ -113,8 +113,8 @@ constexpr size_t kStreamedBatch = 2 * kFewBatch;
 /// lanes.
 constexpr size_t kTileVectors = 3;
 constexpr size_t kTileBatch = 8;
-/// Columns that are turned at a time: 12 KiB of weights stay in the first-level cache while the batch goes by.
-constexpr size_t kChunkCols = 64;
+/// Columns that are turned at a time: 9 KiB of weights stay in the first-level cache while the batch goes by.
+constexpr size_t kChunkCols = 48;
 /// Rows a pass: the activations of a chunk's columns and the outputs of so many rows stay in the second-level cache.
 constexpr size_t kBlockRows = 5 * kTileVectors * kLanes;
 

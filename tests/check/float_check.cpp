@@ -145,7 +145,7 @@ TEST_P(FloatCheck, GemmAcrossBlocks)
     }
     for (const size_t rows :
          {16, 47, 48, 79, 96, 241, 257}) { // chunks of one, two and three vectors, and rows left over
-        for (const size_t cols : {63, 64, 65, 130}) {
+        for (const size_t cols : {47, 48, 49, 130}) {
             check_gemm(rows, cols, 11, 1, 0, 3);
             check_gemm(rows, cols, 23, 2, 1, 0);
         }
