@@ -29,15 +29,23 @@ template <class T> void check_vectors(const std::string& name, OwnedVocabulary v
     EXPECT_EQ(passed, 47u) << name;
 }
 
-class GgufVectors : public testing::TestWithParam<const char*> {};
+/// Where there are assets, each file is wanted.
+class Vectors : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        if (!asset("README.md")) {
+            GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
+        }
+    }
+};
+
+class GgufVectors : public Vectors, public testing::WithParamInterface<const char*> {};
 
 TEST_P(GgufVectors, AllOfThem)
 {
-    const auto file = asset(vector_file(GetParam(), ""));
-    if (!file) {
-        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
-    }
-    OwnedVocabulary vocabulary = read_gguf_vocabulary(*file);
+    const std::string file = asset(vector_file(GetParam(), "")).value();
+    OwnedVocabulary vocabulary = read_gguf_vocabulary(file);
     if (vocabulary.model == "llama") {
         check_vectors<SpmTokenizer>(GetParam(), std::move(vocabulary));
     } else {
@@ -48,46 +56,34 @@ TEST_P(GgufVectors, AllOfThem)
 INSTANTIATE_TEST_SUITE_P(Vocabularies, GgufVectors,
                          testing::Values("gpt-2", "falcon", "mpt", "deepseek-coder", "llama-spm"));
 
-TEST(Vectors, Llama3FromItsRanks)
+TEST_F(Vectors, Llama3FromItsRanks)
 {
-    const auto file = asset("tokenizers/llama3_tokenizer.model");
-    if (!file) {
-        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
-    }
-    OwnedVocabulary vocabulary = read_tiktoken(*file);
+    const std::string file = asset("tokenizers/llama3_tokenizer.model").value();
+    OwnedVocabulary vocabulary = read_tiktoken(file);
     vocabulary.pre = "llama-bpe";
     check_vectors<BpeTokenizer>("llama-bpe", std::move(vocabulary));
 }
 
-TEST(Vectors, Llama3FromItsMerges)
+TEST_F(Vectors, Llama3FromItsMerges)
 {
-    const auto json = asset("tokenizers/llama3.2_encoder.json");
-    if (!json) {
-        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
-    }
-    OwnedVocabulary vocabulary = read_encoder(*json, asset("tokenizers/llama3.2_vocab.bpe").value());
+    const std::string json = asset("tokenizers/llama3.2_encoder.json").value();
+    OwnedVocabulary vocabulary = read_encoder(json, asset("tokenizers/llama3.2_vocab.bpe").value());
     vocabulary.pre = "llama3";
     check_vectors<BpeTokenizer>("llama-bpe", std::move(vocabulary));
 }
 
-TEST(Vectors, Qwen2FromItsRanks)
+TEST_F(Vectors, Qwen2FromItsRanks)
 {
-    const auto file = asset("tokenizers/qwen.tiktoken");
-    if (!file) {
-        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
-    }
-    OwnedVocabulary vocabulary = read_tiktoken(*file);
+    const std::string file = asset("tokenizers/qwen.tiktoken").value();
+    OwnedVocabulary vocabulary = read_tiktoken(file);
     vocabulary.pre = "qwen2";
     check_vectors<BpeTokenizer>("qwen2", std::move(vocabulary));
 }
 
-TEST(Vectors, Gpt2FromItsOwnFiles)
+TEST_F(Vectors, Gpt2FromItsOwnFiles)
 {
-    const auto json = asset("tokenizers/gpt2_encoder.json");
-    if (!json) {
-        GTEST_SKIP() << "no assets: set LLMK_ASSETS to the folder of reference models";
-    }
-    OwnedVocabulary vocabulary = read_encoder(*json, asset("tokenizers/gpt2_vocab.bpe").value());
+    const std::string json = asset("tokenizers/gpt2_encoder.json").value();
+    OwnedVocabulary vocabulary = read_encoder(json, asset("tokenizers/gpt2_vocab.bpe").value());
     vocabulary.pre = "gpt-2";
     check_vectors<BpeTokenizer>("gpt-2", std::move(vocabulary));
 }
