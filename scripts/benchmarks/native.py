@@ -26,6 +26,13 @@ SPEED = [
     Column("limit_tok_s", "limit", "{:.2f}"),
     Column("share", "of limit", "{:.0%}"),
 ]
+READ = [
+    Column("tok_s", "tok/s", "{:.2f}"),
+    Column("read_gb_s", "read, GB/s", "{:.1f}"),
+    Column("limit_tok_s", "limit", "{:.2f}"),
+    Column("share", "of limit", "{:.0%}"),
+    Column("of_peak", "of peak read", "{:.0%}"),
+]
 SHORT_PROMPT = 8
 PROMPTS = (128, 512)
 CONTEXTS = (0, 512, 2048)
@@ -42,21 +49,34 @@ def bench(path: Path, kernels: str, threads: int, runs: int, prompt: int, decode
     return data
 
 
+def held_against_reads(data: Json, limits: Limits, threads: int) -> Json:
+    """Decode beside a bare loop that reads the same weights in turns with it, and beside the fastest that was read."""
+    speed = float(data["decode_tok_s"])
+    share = float(data["read_share"])
+    peak = limits.decode_tok_s(data["model_bytes"] + data["cache_bytes"], threads)
+    read = float(data["read_gb_s"])
+    return {
+        "tok_s": speed,
+        "read_gb_s": read,
+        "limit_tok_s": speed / share,
+        "share": share,
+        "of_peak": speed / peak,
+    }
+
+
 def decode(settings: Settings, limits: Limits, results: Results) -> None:
     note = (
-        "One token after another. Limit: read bandwidth / bytes of the weights that a token needs; more than all of it "
-        "means that a cache holds a part."
+        "One token after another, and after each one a bare loop on the same processors that reads the weights that a "
+        "token needs. Limit: what that loop reads / bytes of a token. Peak read: the fastest reading of the limits."
     )
-    table = results.table("decode", "Decode", note, WHAT + SPEED)
+    table = results.table("decode", "Decode", note, WHAT + READ)
     for shape, kind in settings.cases():
         path = model(shape, kind)
         for kernels in settings.sets(shape, kind):
             for threads in settings.threads:
                 data = bench(path, kernels, threads, settings.runs, SHORT_PROMPT, CASES[shape].decode)
-                speed = float(data["decode_tok_s"])
-                limit = limits.decode_tok_s(data["model_bytes"] + data.get("cache_bytes", 0), threads)
                 row = {"shape": shape, "type": kind, "set": kernels, "threads": threads}
-                table.add(**row, tok_s=speed, limit_tok_s=limit, share=speed / limit)
+                table.add(**row, **held_against_reads(data, limits, threads))
 
 
 def prefill(settings: Settings, limits: Limits, results: Results) -> None:
@@ -88,12 +108,9 @@ def prefill_sets(settings: Settings, shape: str, kind: str, prompt: int) -> list
 
 
 def context(settings: Settings, limits: Limits, results: Results) -> None:
-    note = "Decode behind so many tokens. Limit: read bandwidth / (bytes of the weights + bytes of the cache)."
-    columns = [*WHAT, Column("context", "context", "{:d}"), *SPEED]
+    note = "Decode behind so many tokens. Limit: as of decode, the bytes of the cache counted as well."
+    columns = [*WHAT, Column("context", "context", "{:d}"), *READ]
     table = results.table("context", "Long contexts", note, columns)
-    if not has_context_option():
-        print("  (this llmk has no `bench --context`)", flush=True)
-        return
     for shape, kind in settings.cases():
         if settings.size != FULL and not settings.types and kind not in CONTEXT_TYPES:
             continue
@@ -105,15 +122,8 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
         for threads in settings.threads:
             for depth in depths:
                 data = bench(path, kernels, threads, settings.runs, 0, case.decode, depth)
-                speed = float(data["decode_tok_s"])
-                limit = limits.decode_tok_s(data["model_bytes"] + data["cache_bytes"], threads)
                 row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "context": depth}
-                table.add(**row, tok_s=speed, limit_tok_s=limit, share=speed / limit)
-
-
-def has_context_option() -> bool:
-    options = ["-m", str(model("15m", "q8_0")), "--context", "1", "-p", "1", "-n", "1", "-r", "1", "--json"]
-    return b"cache_bytes" in subprocess.run([str(LLMK), "bench", *options], capture_output=True).stdout
+                table.add(**row, **held_against_reads(data, limits, threads))
 
 
 def first_word(settings: Settings, _limits: Limits, results: Results) -> None:

@@ -9,76 +9,97 @@ namespace llmk {
 namespace {
 
 constexpr size_t kMostRuns = 101;
-/// Larger than any last-level cache in use; less where memory is short.
-constexpr uint64_t kReadBytes = 256u << 20;
-constexpr uint64_t kReadPart = 1u << 20;
+/// Pieces of a bare read: small ones, so that no processor waits for the last, but only so many.
+constexpr uint64_t kSmallestPiece = 1u << 20;
+constexpr uint64_t kMostPieces = 4096;
+constexpr size_t kLine = 64;
+/// How far ahead lines are asked for: as far as gives the most, and as the products do.
+constexpr size_t kAhead = 8192;
 
-/// 16 bytes a load is enough to be bound by memory, and every x86-64 has it.
-using Vector = uint64_t __attribute__((vector_size(16)));
-
-struct ReadJob {
+/// Some bytes of the weights, one part of a job.
+struct Piece {
     const uint8_t* data;
-    uint64_t* sums;
+    size_t bytes;
 };
-
-void read_part(void* context, size_t part)
-{
-    const auto& job = *static_cast<const ReadJob*>(context);
-    const auto* from = reinterpret_cast<const Vector*>(job.data + part * kReadPart);
-    Vector sums[8] = {};
-    for (size_t i = 0; i < kReadPart / sizeof(Vector); i += 8) {
-        for (size_t j = 0; j < 8; ++j) {
-            sums[j] ^= from[i + j];
-        }
-    }
-    for (size_t j = 1; j < 8; ++j) {
-        sums[0] ^= sums[j];
-    }
-    job.sums[part] = sums[0][0] ^ sums[0][1];
-}
 
 double seconds_between(Platform& platform, uint64_t from, uint64_t to)
 {
     return static_cast<double>(to - from) / static_cast<double>(platform.ticks_per_second());
 }
 
-/// Bytes a second that the processors read together from memory: the best of `runs`.
-Result<double> read_bandwidth(Platform& platform, uint64_t runs)
+/// An untied embedding table: of this a token reads one row.
+bool is_looked_up(const ModelDesc& desc, const TensorDesc& tensor)
 {
-    uint64_t bytes = kReadBytes;
-    uint64_t extents[4];
-    if (platform.memory_extents(extents) > 0) {
-        bytes = std::clamp<uint64_t>(extents[0] / 4, 4 * kReadPart, kReadBytes) / kReadPart * kReadPart;
-    }
-    auto* data = static_cast<uint8_t*>(TRY(platform.pages_alloc(bytes)));
-    uint64_t sums[kReadBytes / kReadPart];
-    __builtin_memset(data, 1, bytes);
-    ReadJob job{data, sums};
-    double best = 0.0;
-    for (uint64_t run = 0; run < runs + 1; ++run) {
-        const uint64_t started = platform.ticks();
-        platform.parallel(read_part, &job, bytes / kReadPart);
-        const double seconds = seconds_between(platform, started, platform.ticks());
-        best = seconds > 0.0 ? std::max(best, static_cast<double>(bytes) / seconds) : best;
-    }
-    platform.pages_free(data, bytes);
-    return best;
+    return tensor.role == TensorRole::token_embd && !desc.tied_head;
 }
+
+/// The bare loop that decode is held against: reads what a token reads of the weights, where it lies, on the processors
+/// that decode, and does nothing with it.
+class BareRead {
+public:
+    static Result<BareRead> create(Platform& platform, Arena& scratch, const ModelDesc& desc)
+    {
+        const uint64_t most = std::max(kSmallestPiece, align_up(desc.weight_bytes / kMostPieces, kLine));
+        size_t count = 0;
+        BareRead read(platform);
+        for (const TensorDesc& tensor : desc.tensors) {
+            if (!is_looked_up(desc, tensor)) {
+                count += (tensor.size_bytes + most - 1) / most;
+                read.m_bytes += tensor.size_bytes;
+            }
+        }
+        auto* pieces = TRY(scratch.alloc_array<Piece>(count));
+        read.m_pieces = {pieces, count};
+        for (const TensorDesc& tensor : desc.tensors) {
+            for (uint64_t at = 0; !is_looked_up(desc, tensor) && at < tensor.size_bytes; at += most) {
+                *pieces++ = {tensor.data + at, std::min(most, tensor.size_bytes - at)};
+            }
+        }
+        return read;
+    }
+
+    uint64_t bytes() const { return m_bytes; }
+
+    /// Ticks that it took.
+    uint64_t run()
+    {
+        const uint64_t started = m_platform.ticks();
+        m_platform.parallel(read_piece, m_pieces.data(), m_pieces.size());
+        return m_platform.ticks() - started;
+    }
+
+private:
+    explicit BareRead(Platform& platform) : m_platform(platform) {}
+
+    /// One load of a line brings all of it into the cache; more would only be work.
+    static void read_piece(void* pieces, size_t part)
+    {
+        using Vector [[gnu::vector_size(16), gnu::aligned(1)]] = uint64_t;
+        constexpr size_t kSums = 8;
+        const Piece& piece = static_cast<const Piece*>(pieces)[part];
+        Vector sums[kSums] = {};
+        const uint8_t* at = piece.data;
+        for (size_t left = piece.bytes; left >= kSums * kLine; left -= kSums * kLine) {
+            for (size_t j = 0; j < kSums; ++j, at += kLine) {
+                __builtin_prefetch(at + kAhead);
+                sums[j] ^= *reinterpret_cast<const Vector*>(at);
+            }
+        }
+        for (size_t j = 1; j < kSums; ++j) {
+            sums[0] ^= sums[j];
+        }
+        asm volatile("" : : "x"(sums[0]));
+    }
+
+    Platform& m_platform;
+    std::span<Piece> m_pieces;
+    uint64_t m_bytes = 0;
+};
 
 double median(std::span<double> values)
 {
     std::sort(values.begin(), values.end());
     return values.empty() ? 0.0 : values[values.size() / 2];
-}
-
-uint64_t embedding_bytes(const ModelDesc& desc)
-{
-    for (const TensorDesc& tensor : desc.tensors) {
-        if (tensor.role == TensorRole::token_embd) {
-            return tensor.size_bytes;
-        }
-    }
-    return 0;
 }
 
 /// A prompt that visits the vocabulary: the same for every run.
@@ -112,56 +133,68 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
         tokens[i] = bench_token(i, desc.vocab_size);
     }
     TRY(session.pretend(args.depth, bench_token(0, desc.vocab_size)));
+    BareRead read = TRY(BareRead::create(platform, session.scratch(), desc));
+    // Half of the tokens of decode see less of the context than this, half see more. A window is not looked at.
+    const uint64_t cache_bytes = session.cache_bytes(args.depth + *prompt + decode / 2);
+    const auto token_bytes = static_cast<double>(read.bytes() + cache_bytes);
     double prefill_speeds[kMostRuns];
     double decode_speeds[kMostRuns];
+    double read_speeds[kMostRuns];
+    double shares[kMostRuns];
     // One run more than counted: the first warms caches and translates under an emulator.
     for (uint64_t run = 0; run <= args.runs; ++run) {
         session.rewind(args.depth);
         const uint64_t started = platform.ticks();
         TRY(session.prefill({tokens, static_cast<size_t>(*prompt)}, {tool.context, tool.interrupted}));
-        const uint64_t prefilled = platform.ticks();
+        const double prefill_seconds = seconds_between(platform, started, platform.ticks());
+        // A token, a bare read, a token, ...: whoever shares the machine's memory shares it with both.
+        uint64_t decode_ticks = 0;
+        uint64_t read_ticks = 0;
         for (size_t i = 0; i < decode; ++i) {
             if (tool.interrupted != nullptr && tool.interrupted(tool.context)) {
                 return fail(Status::cancelled, "the benchmark was stopped");
             }
+            const uint64_t before = platform.ticks();
             TRY(session.decode(bench_token(*prompt + i, desc.vocab_size)));
+            decode_ticks += platform.ticks() - before;
+            read_ticks += read.run();
         }
-        const uint64_t ended = platform.ticks();
-        if (run > 0) {
-            const double prefill_seconds = seconds_between(platform, started, prefilled);
-            const double decode_seconds = seconds_between(platform, prefilled, ended);
-            prefill_speeds[run - 1] = *prompt == 0 ? 0.0 : static_cast<double>(*prompt) / prefill_seconds;
-            decode_speeds[run - 1] = decode == 0 ? 0.0 : static_cast<double>(decode) / decode_seconds;
+        if (run == 0) {
+            continue;
+        }
+        prefill_speeds[run - 1] = *prompt == 0 ? 0.0 : static_cast<double>(*prompt) / prefill_seconds;
+        decode_speeds[run - 1] = read_speeds[run - 1] = shares[run - 1] = 0.0;
+        if (decode != 0) {
+            const auto count = static_cast<double>(decode);
+            decode_speeds[run - 1] = count / seconds_between(platform, 0, decode_ticks);
+            read_speeds[run - 1] = count * static_cast<double>(read.bytes()) / seconds_between(platform, 0, read_ticks);
+            shares[run - 1] = decode_speeds[run - 1] * token_bytes / read_speeds[run - 1];
         }
     }
-    const double bandwidth = TRY(read_bandwidth(platform, std::min<uint64_t>(args.runs, 5)));
-    const double prefill_speed = median({prefill_speeds, static_cast<size_t>(args.runs)});
-    const double decode_speed = median({decode_speeds, static_cast<size_t>(args.runs)});
-    // A tied table is read as the head; an untied embedding table is read a row at a time only.
-    const uint64_t read_bytes = desc.weight_bytes - (desc.tied_head ? 0 : embedding_bytes(desc));
+    const auto runs = static_cast<size_t>(args.runs);
+    const double prefill_speed = median({prefill_speeds, runs});
+    const double decode_speed = median({decode_speeds, runs});
+    const double bandwidth = median({read_speeds, runs});
+    const double share = median({shares, runs});
     // Prefill runs the head for the last token only: what counts are the blocks.
     const uint64_t table = desc.vocab_size * desc.embedding_length;
     const uint64_t block_parameters = desc.parameters - table * (desc.tied_head ? 1 : 2);
-    // Half of the tokens of decode see less of the context than this, half see more. A window is not looked at.
-    const uint64_t cache_bytes = session.cache_bytes(args.depth + *prompt + decode / 2);
-    const double share =
-        bandwidth > 0.0 ? static_cast<double>(read_bytes + cache_bytes) * decode_speed / bandwidth : 0.0;
     Text<640> out;
     if (args.json) {
         format(out,
                "{{\"model\": \"{}\", \"type\": \"{}\", \"kernels\": \"{}\", \"threads\": {}, \"prefill_tok_s\": {:.3}, "
                "\"decode_tok_s\": {:.3}, \"model_bytes\": {}, \"context\": {}, \"cache_bytes\": {}, \"read_gb_s\": "
-               "{:.3}}}\n",
+               "{:.3}, \"read_share\": {:.4}}}\n",
                file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(), prefill_speed,
-               decode_speed, read_bytes, args.depth, cache_bytes, bandwidth / 1e9);
+               decode_speed, read.bytes(), args.depth, cache_bytes, bandwidth / 1e9, share);
     } else {
         format(out,
                "{} {} kernels={} threads={}{}: prefill {} {:.1} tok/s ({:.1} GFLOP/s), decode {} {:.2} tok/s, {} x "
-               "tok/s is {:.0} % of {:.1} GB/s read\n",
+               "tok/s is {:.0} % of {:.1} GB/s that a bare loop reads\n",
                file_name(desc.path), desc.type, engine.kernels().gemm.name, platform.processor_count(),
                args.depth == 0 ? Text<40>() : Text<40>(" context={}", args.depth), *prompt, prefill_speed,
                prefill_speed * 2.0 * static_cast<double>(block_parameters) / 1e9, decode, decode_speed,
-               human_bytes(read_bytes + cache_bytes), share * 100.0, bandwidth / 1e9);
+               human_bytes(read.bytes() + cache_bytes), share * 100.0, bandwidth / 1e9);
     }
     platform.console_write(out);
     return success();

@@ -81,6 +81,14 @@ def test_results_keep_sections_of_earlier_runs_and_replace_their_own(
     assert "| run 0 | 12.3 | 50% |" in text
 
 
+def test_decode_is_held_against_the_reads_of_its_own_run() -> None:
+    data = {"decode_tok_s": 8.0, "read_share": 0.8, "read_gb_s": 10.0, "model_bytes": 900_000_000, "cache_bytes": 10**8}
+    found = native.held_against_reads(data, Limits({2: 16.0}, {}), 2)
+    assert (found["tok_s"], found["read_gb_s"], found["share"]) == (8.0, 10.0, 0.8)
+    assert found["limit_tok_s"] == pytest.approx(10.0)
+    assert found["of_peak"] == pytest.approx(0.5)
+
+
 def test_a_picture_has_a_bar_as_long_as_the_share(tmp_path: Path) -> None:
     results = Results(tmp_path / "results.json", markdown=False)
     table = results.table("decode", "Decode", "A note.", native.WHAT + native.SPEED)

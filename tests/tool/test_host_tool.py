@@ -140,8 +140,17 @@ def test_bench_prints_one_json_object_a_line(llmk: Tool, kernels: str) -> None:
         assert isinstance(line["type"], str)
         # The file, or its tensors alone: as much as a token reads.
         assert 0 < line["model_bytes"] <= TINY.stat().st_size
-        for speed in ("prefill_tok_s", "decode_tok_s", "read_gb_s"):
+        for speed in ("prefill_tok_s", "decode_tok_s", "read_gb_s", "read_share"):
             assert line[speed] > 0, speed
+
+
+def test_bench_of_one_run_holds_decode_against_what_was_read(llmk: Tool) -> None:
+    result = llmk("bench", "-m", TINY, "-p", "4", "-n", "8", "-t", "1", "-r", "1", "--json")
+    assert result.returncode == 0, result.stderr.decode()
+    line = json.loads(result.stdout)
+    bytes_per_token = line["model_bytes"] + line["cache_bytes"]
+    share = line["decode_tok_s"] * bytes_per_token / (line["read_gb_s"] * 1e9)
+    assert share == pytest.approx(line["read_share"], rel=0.05)
 
 
 def test_bench_behind_a_context(llmk: Tool) -> None:
