@@ -178,7 +178,7 @@ requires(Type::kIntegerScales) struct Sum<Type> {
 /// `parts` parts of it. The address may lie past the end of the weights; a prefetch does not mind.
 template <class Type, size_t kCount> inline void fetch_ahead(const uint8_t* unit, size_t b, size_t i, size_t parts)
 {
-    constexpr size_t kAhead = 8192;
+    constexpr size_t kAhead = 12288;
     constexpr size_t kLine = 64;
     constexpr size_t kBytes = Type::kUnitBytes / Type::kBlocks;
     constexpr size_t kLines = (kCount * kBytes + kLine - 1) / kLine;
@@ -281,6 +281,8 @@ template <class Type> void row(float* y, const uint8_t* panel, const int8_t* q, 
         for (size_t p = 0; p < kParts; p++) {
             parts[p].load(panel, p);
         }
+        // Unrolled, shifts that depend on the number of a block are constants.
+#pragma GCC unroll 2
         for (size_t b = 0; b < Type::kBlocks; b += Type::kTogether) {
             blocks_together<Type, Isa>(sums, parts, b, q, scales, panel);
         }

@@ -13,6 +13,10 @@ namespace {
 constexpr size_t kRowBlock = 16;
 /// Parts a processor gets on average, so that a fast one takes more of them, and none waits long for the last.
 constexpr size_t kPartsPerProcessor = 12;
+/// The same of a product with one row of input, which waits for memory: each part begins by waiting for its first
+/// lines, and asks at its end for what another has taken. One of them is large: all large ones together are half of the
+/// work.
+constexpr size_t kStreamsPerProcessor = 4;
 /// Below this a hand-over (some microseconds on a host) costs more than the second processor brings.
 constexpr uint64_t kSmallestPart = 16 * 1024;
 
@@ -264,6 +268,23 @@ Activation row_of(const Activation& input, size_t b, uint64_t group)
     return row;
 }
 
+/// Where a job of so many blocks of rows is cut.
+struct Cuts {
+    size_t blocks;
+    size_t parts;
+    size_t large; ///< of the parts, the first ones: half of the blocks
+
+    /// Where `part` begins; of parts.. the end.
+    size_t operator()(size_t part) const
+    {
+        const size_t half = large == 0 ? 0 : blocks / 2;
+        const size_t at =
+            part < large ? half * part / large : half + (blocks - half) * (part - large) / (parts - large);
+        // Kernels may take blocks by twos: one that is left over at the end of each part costs more.
+        return part < parts && blocks >= 4 * parts ? at & ~size_t{1} : at;
+    }
+};
+
 size_t blocks_of(const Tensor& weight) { return (weight.rows + kRowBlock - 1) / kRowBlock; }
 
 const WeightKernel& weight_kernel(TensorType type) { return kWeightKernels[static_cast<size_t>(type)]; }
@@ -317,12 +338,11 @@ void Ops::matmul(std::span<const Product> products, const Activation& input) con
         blocks += blocks_of(product.weight);
         multiply_adds += product.weight.rows * product.weight.cols * input.batch;
     }
-    const size_t parts = parts_for(multiply_adds, blocks);
-    // Kernels may take blocks by twos: one that is left over at the end of each part costs more.
-    const auto cut = [&](size_t part) {
-        const size_t at = blocks * part / parts;
-        return part < parts && blocks >= 4 * parts ? at & ~size_t{1} : at;
-    };
+    const size_t processors = m_platform.processor_count();
+    const bool streams = input.batch == 1 && processors > 1;
+    const size_t parts =
+        parts_for(multiply_adds, streams ? std::min(blocks, processors * kStreamsPerProcessor) : blocks);
+    const Cuts cut{blocks, parts, streams && parts > processors ? processors : 0};
     parallel(parts, [&](size_t part) {
         size_t first = cut(part);
         size_t end = cut(part + 1);

@@ -13,7 +13,7 @@ constexpr size_t kMostRuns = 101;
 constexpr uint64_t kSmallestPiece = 1u << 20;
 constexpr uint64_t kMostPieces = 4096;
 constexpr size_t kLine = 64;
-/// How far ahead lines are asked for: as far as gives the most, and as the products do.
+/// How far ahead lines are asked for: as far as gives the most.
 constexpr size_t kAhead = 8192;
 
 /// Some bytes of the weights, one part of a job.
