@@ -23,6 +23,8 @@ VERSION = "0.3.36"
 AVX2 = ("SSE42", "AVX", "F16C", "FMA", "BMI2", "AVX2")
 AVX512 = (*AVX2, "AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16")
 AMX = (*AVX512, "AMX_TILE", "AMX_INT8", "AMX_BF16")
+# GCC 12's _tile_loadconfig says that it reads eight bytes of 64: the stores to the others must not count as dead.
+CXX_FLAGS = {"amx": "-fno-tree-dse -fno-dse"}
 # The options of ggml, and the flags of /proc/cpuinfo without which it would not run.
 BUILDS = {
     "avx2": (AVX2, ("avx2", "fma", "f16c", "bmi2")),
@@ -67,6 +69,7 @@ def build(name: str, tree: Path, jobs: int) -> None:
     chosen, _ = BUILDS[name]
     options = [f"-DLLAMA_BUILD_{part}=OFF" for part in PARTS]
     options += [f"-DGGML_{option}={'ON' if option in chosen else 'OFF'}" for option in AMX]
+    options.append(f"-DCMAKE_CXX_FLAGS={CXX_FLAGS.get(name, '')}")
     targets = ["ggml-cpu", *(["llama"] if name == first() else [])]
     run("cmake", "-S", tree, "-B", FOLDER / name, *COMMON, *options)
     run("cmake", "--build", FOLDER / name, "--parallel", jobs, "--target", *targets)
