@@ -3,9 +3,12 @@
 // Speed of the float kernels, F16 and BF16 included, and the int8 product, for every set that this machine can run.
 // Figures to read, never to assert. `build/tests/bench --benchmark_filter=gemm` runs a part.
 #include "cpu/kernels.h"
+#include "model/model.h"
 
 #include <benchmark/benchmark.h>
 
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -157,6 +160,45 @@ void dequantize(benchmark::State& state, Dequantize kernel, llmk::djiblas::Block
     set_rate(state, "values/s", static_cast<double>(n));
 }
 
+using llmk::djiblas::PanelType;
+
+/// Panels of packed weights by many rows of input (prefill), or by one (decode).
+void panels(benchmark::State& state, const KernelSet& set, PanelType type)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const size_t batch = argument(state, 2);
+    const size_t stride = llmk::row_stride<int8_t>(cols);
+    const size_t y_stride = llmk::row_stride<float>(rows);
+    const llmk::djiblas::PanelFields& fields = llmk::djiblas::panel_fields(type);
+    const std::vector<uint8_t> weights(rows * cols / fields.values * fields.bytes, 0x35); // scales of 0.32
+    const std::unique_ptr<int8_t, decltype(&std::free)> q(
+        static_cast<int8_t*>(std::aligned_alloc(64, batch * stride)), std::free);
+    std::vector<llmk::djiblas::InputScale> scales(batch * stride / llmk::djiblas::kInputBlock);
+    llmk::djiblas::kScalar.quantize_input(q.get(), scales.data(), values(batch * stride).data(), batch * stride);
+    std::vector<float> y(batch * y_stride);
+    const size_t count = rows / llmk::djiblas::kPanelRows;
+    for (auto _ : state) {
+        set.panels->product[static_cast<size_t>(type)](y.data(), y_stride, weights.data(), count,
+                                                       {q.get(), stride, scales.data(), batch, cols});
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "OP/s", 2.0 * static_cast<double>(rows * cols * batch));
+    set_rate(state, "B/s", static_cast<double>(weights.size()));
+}
+
+/// Only kernels of the set's own.
+void register_panels(const char* type_name, const KernelSet& set, PanelType type)
+{
+    if (set.panels != nullptr) {
+        const std::string name = std::string("panels_") + type_name + "/" + set.name;
+        benchmark::RegisterBenchmark(name.c_str(), panels, set, type)
+            ->Args({2048, 2048, 128})
+            ->Args({2048, 5632, 128})
+            ->Args({65536, 2048, 1});
+    }
+}
+
 /// Only kernels of the set's own.
 void register_dequantize(const char* type, const KernelSet& set, Dequantize KernelSet::*kernel,
                          llmk::djiblas::BlockShape block)
@@ -200,6 +242,10 @@ const bool kRegistered = [] {
             ->Args({2048, 64, 8})
             ->Args({2048, 128, 4});
         benchmark::RegisterBenchmark(("swiglu" + name).c_str(), swiglu, *set)->Args({2048});
+        register_panels("q8_0", *set, PanelType::q8_0);
+        register_panels("q4_0", *set, PanelType::q4_0);
+        register_panels("q4_k", *set, PanelType::q4_k);
+        register_panels("q6_k", *set, PanelType::q6_k);
         register_dequantize("f16", *set, &KernelSet::dequantize_f16, llmk::djiblas::kBlockF16);
         register_dequantize("q8_0", *set, &KernelSet::dequantize_q8_0, llmk::djiblas::kBlockQ80);
         register_dequantize("q4_0", *set, &KernelSet::dequantize_q4_0, llmk::djiblas::kBlockQ40);
