@@ -72,7 +72,8 @@ KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp ke
   kernels/avx512/panels.cpp
 KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
 KERNELS_amx_int8 := kernels/amx_int8/panels.cpp
-KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni amx_int8
+KERNELS_amx_bf16 := kernels/amx_bf16/panels.cpp
+KERNEL_SETS := scalar sse2 avx2 avx_vnni avx512 avx512_vnni amx_int8 amx_bf16
 KERNELS := $(foreach s,$(KERNEL_SETS),$(KERNELS_$(s)))
 
 EFI_ONLY := $(addprefix src/platform/uefi/, \
@@ -117,6 +118,7 @@ ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 ISA_avx512_vnni := $(ISA_avx512) -mavx512vnni
 # Instructions on tiles are assembly: compilers know nothing of the tiles' contents anyway.
 ISA_amx_int8 := $(ISA_avx512_vnni)
+ISA_amx_bf16 := $(ISA_avx512_vnni) -mavx512bf16
 isa_flags = $(foreach s,$(KERNEL_SETS),$(if $(findstring kernels/$(s)/,$(1)),$(ISA_$(s))))
 
 # --- targets ----------------------------------------------------------------------------------------------------------

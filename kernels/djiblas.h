@@ -30,6 +30,7 @@ enum Feature : uint32_t {
     kFeatureAvx512Vnni = 1u << 5,
     kFeatureAvxVnni = 1u << 6,
     kFeatureAmxInt8 = 1u << 7, ///< AMX-TILE and AMX-INT8 with tiles of palette 1
+    kFeatureAmxBf16 = 1u << 8, ///< AMX-BF16 with the same tiles, and AVX512-BF16
 };
 
 /// Widest batch that gemm_* takes in one call.
@@ -264,6 +265,9 @@ struct KernelSet {
 
     /// Products with panels.
     const PanelKernels* panels = nullptr;
+
+    /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
+    const Bf16Panels* bf16_panels = nullptr;
 };
 
 /// Puts sixteen rows of so many blocks each, one behind the other at `rows`, in the layout of a panel. `panel` and
@@ -281,5 +285,6 @@ extern const KernelSet kAvxVnni;
 extern const KernelSet kAvx512;
 extern const KernelSet kAvx512Vnni;
 extern const KernelSet kAmxInt8;
+extern const KernelSet kAmxBf16;
 
 } // namespace llmk::djiblas

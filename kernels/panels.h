@@ -79,4 +79,36 @@ struct PanelKernels {
     PanelProduct product[kPanelTypes]; ///< by PanelType
 };
 
+// Inputs in BF16 (the upper half of a float) lie in tiles of 16 rows and 32 columns, a kibibyte each: those of the
+// first sixteen rows from column 0 on, then those of the next. There is room for whole tiles; what it holds past the
+// last row does not matter.
+constexpr size_t kBf16TileRows = 16;
+constexpr size_t kBf16TileValues = kBf16TileRows * kInputBlock;
+
+struct Bf16Input {
+    const uint16_t* tiles; ///< of (batch, cols), cols a multiple of 32
+    size_t batch;
+    size_t cols;
+
+    /// Where row `row` of (batch, cols) begins; the next 32 values are a tile further.
+    static size_t row_at(size_t row, size_t cols)
+    {
+        return row / kBf16TileRows * kBf16TileRows * cols + row % kBf16TileRows * kInputBlock;
+    }
+    static size_t values(size_t batch, size_t cols)
+    {
+        return (batch + kBf16TileRows - 1) / kBf16TileRows * kBf16TileRows * cols;
+    }
+};
+
+/// As PanelProduct, but weights are rounded to BF16 too, and sums are in float32 from the first column to the last.
+using Bf16Product = void (*)(float* y, size_t y_stride, const uint8_t* data, size_t panels, const Bf16Input& x);
+
+/// Products of a set that multiplies BF16 numbers: faster than int8, and not the bits that PanelKernels give.
+struct Bf16Panels {
+    /// A row of n values, a multiple of 32, to the nearest BF16 number, ties to even; each 32 a tile further.
+    void (*round_row)(uint16_t* out, const float* x, size_t n);
+    Bf16Product product[kPanelTypes]; ///< by PanelType
+};
+
 } // namespace llmk::djiblas

@@ -48,7 +48,7 @@ INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(?P<text>.+)$")
 PREFIXES = frozenset(
     {"lock", "rep", "repz", "repnz", "data16", "addr32", "cs", "ds", "es", "fs", "gs", "ss", "notrack"}
 )
-SETS = ("amx_int8", "avx512_vnni", "avx512", "avx_vnni", "avx2")
+SETS = ("amx_bf16", "amx_int8", "avx512_vnni", "avx512", "avx_vnni", "avx2")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def split_instruction(text: str) -> tuple[str, str]:
 
 def objection(allowed: str, mnemonic: str, operands: str) -> str:
     """Why this instruction may not be where only `allowed` is; empty if it may."""
-    if allowed == "amx_int8":
+    if allowed.startswith("amx"):
         return ""
     if TILES.match(mnemonic) or "%tmm" in operands:
         return "AMX"

@@ -30,6 +30,7 @@ KERNEL_FLAGS = {
     "avx512": AVX512_FLAGS,
     "avx512_vnni": AVX512_FLAGS | {"avx512_vnni"},
     "amx_int8": AVX512_FLAGS | {"avx512_vnni", "amx_tile", "amx_int8"},
+    "amx_bf16": AVX512_FLAGS | {"avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"},
 }
 KERNELS = tuple(KERNEL_FLAGS)
 # Those that QEMU's emulation has: no AVX-512, no VNNI.

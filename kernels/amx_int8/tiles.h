@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The tile instructions of AMX, and the shapes that the products give to tiles. Intel SDM vol. 1 chapter 18, vol. 2
-// LDTILECFG, TDPBSUD, TILELOADD, TILERELEASE, TILESTORED, TILEZERO.
+// LDTILECFG, TDPBF16PS, TDPBSUD, TILELOADD, TILERELEASE, TILESTORED, TILEZERO.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,12 @@ struct ProcessorTiles {
     template <int kSums, int kSigned, int kUnsigned> static void multiply()
     {
         asm volatile("tdpbsud %%tmm%c0, %%tmm%c1, %%tmm%c2" : : "i"(kUnsigned), "i"(kSigned), "i"(kSums));
+    }
+    /// sums (floats) += BF16 numbers times BF16 numbers: each two neighbours of a row of kRows with the two of a word
+    /// of kWords, whose rows are the words' places in that row.
+    template <int kSums, int kRows, int kWords> static void multiply_bf16()
+    {
+        asm volatile("tdpbf16ps %%tmm%c0, %%tmm%c1, %%tmm%c2" : : "i"(kWords), "i"(kRows), "i"(kSums));
     }
 };
 

@@ -13,8 +13,8 @@ from benchmarks.settings import BUILD, CASES, Settings, output_of
 
 PROGRAM = BUILD / "tests/roofline"
 # The peak that a kernel set can reach on floats, and on int8: the set of instructions that it does the products with.
-FLOAT_PEAK = {"avx_vnni": "avx2", "avx512_vnni": "avx512", "amx_int8": "avx512"}
-INT8_PEAK = {"amx_int8": "avx512_vnni"}
+FLOAT_PEAK = {"avx_vnni": "avx2", "avx512_vnni": "avx512", "amx_int8": "avx512", "amx_bf16": "avx512"}
+INT8_PEAK = {"amx_int8": "avx512_vnni", "amx_bf16": "avx512_vnni"}
 FLOAT_TYPES = ("f32", "f16")
 NOTE = (
     "Read: sums of a buffer in memory, best of several ways. Peaks: multiply-adds in registers, two operations each; "

@@ -28,7 +28,7 @@ BUILDS = {
     "sse2": ("sse2",),
     "avx2": ("avx2",),
     "avx512": ("avx512_vnni", "avx512", "avx2"),
-    "amx": ("amx_int8", "avx512_vnni", "avx512", "avx2"),
+    "amx": ("amx_bf16", "amx_int8", "avx512_vnni", "avx512", "avx2"),
 }
 COLUMNS = [
     Column("shape", "shape"),

@@ -18,7 +18,7 @@ FOLDER = BUILD / "bench"
 LLMK = BUILD / "host/llmk"
 LARGE_BYTES = 1 << 30
 # Worst first. A new set of the program belongs here; the program says which of them this machine has.
-SETS = ("scalar", "sse2", "avx2", "avx_vnni", "avx512", "avx512_vnni", "amx_int8")
+SETS = ("scalar", "sse2", "avx2", "avx_vnni", "avx512", "avx512_vnni", "amx_int8", "amx_bf16")
 TYPES = ("f32", "f16", "q8_0", "q4_0", "q4_k", "q6_k", "q4_k_m")
 QUICK, DEFAULT, FULL = range(3)
 

@@ -127,9 +127,11 @@ void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers)
     cpu.avx512bw = bit(extended.b, 30);
     cpu.avx512vl = bit(extended.b, 31);
     cpu.avx512_vnni = bit(extended.c, 11);
+    cpu.amx_bf16 = bit(extended.d, 22);
     cpu.amx_tile = bit(extended.d, 24);
     cpu.amx_int8 = bit(extended.d, 25);
     cpu.avx_vnni = bit(registers.extended1.a, 4);
+    cpu.avx512_bf16 = bit(registers.extended1.a, 5);
 
     const auto is_on = [&cpu](uint64_t state) { return cpu.osxsave && (cpu.xcr0 & state) == state; };
     cpu.xcr0 = registers.xcr0;
@@ -151,6 +153,8 @@ void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers)
     }
     if (cpu.amx_enabled && cpu.amx_tile && cpu.amx_int8 && has_tiles(registers.palette) && registers.tiles) {
         cpu.mask |= djiblas::kFeatureAmxInt8;
+        const bool avx512 = (cpu.mask & djiblas::kFeatureAvx512) != 0;
+        cpu.mask |= cpu.amx_bf16 && cpu.avx512_bf16 && avx512 ? djiblas::kFeatureAmxBf16 : 0u;
     }
 }
 

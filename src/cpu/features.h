@@ -21,7 +21,7 @@ struct CpuFeatures {
     // What CPUID reports; whether it may be used is `mask`'s to say.
     bool avx = false, avx2 = false, fma = false, f16c = false, avx_vnni = false;
     bool avx512f = false, avx512bw = false, avx512dq = false, avx512vl = false, avx512_vnni = false;
-    bool amx_tile = false, amx_int8 = false;
+    bool avx512_bf16 = false, amx_tile = false, amx_int8 = false, amx_bf16 = false;
     bool hypervisor = false;
     bool emulated = false; ///< QEMU's TCG, by its signature: every instruction is translated
     uint64_t xcr0 = 0;

@@ -9,8 +9,8 @@ namespace llmk {
 
 namespace {
 
-constexpr const KernelSet* kSets[] = {&djiblas::kAmxInt8, &djiblas::kAvx512Vnni, &djiblas::kAvx512, &djiblas::kAvxVnni,
-                                      &djiblas::kAvx2,    &djiblas::kSse2,       &djiblas::kScalar};
+constexpr const KernelSet* kSets[] = {&djiblas::kAmxBf16, &djiblas::kAmxInt8, &djiblas::kAvx512Vnni, &djiblas::kAvx512,
+                                      &djiblas::kAvxVnni, &djiblas::kAvx2,    &djiblas::kSse2,       &djiblas::kScalar};
 static_assert(std::size(kSets) <= std::size(KernelChoice{}.timings));
 
 struct FeatureName {
@@ -26,6 +26,7 @@ constexpr FeatureName kFeatureNames[] = {
     {djiblas::kFeatureAvx512Vnni, "AVX512-VNNI"},
     {djiblas::kFeatureAvxVnni, "AVX-VNNI"},
     {djiblas::kFeatureAmxInt8, "AMX-INT8"},
+    {djiblas::kFeatureAmxBf16, "AMX-BF16"},
 };
 
 bool is_usable(const KernelSet& set, const CpuFeatures& cpu) { return (set.features & ~cpu.mask) == 0; }

@@ -31,7 +31,8 @@ struct WorkspaceShape {
         pairs = rope_tables * batch * (desc.head_dim / 2);
         const bool panels = wants_panels(desc);
         const uint64_t quantized_row = panels ? row_stride<int8_t>(widest) : widest;
-        quantized = desc.group_size == 0 && !panels ? 0 : batch * quantized_row;
+        const uint64_t rounded_bytes = panels ? djiblas::Bf16Input::values(batch, widest) * sizeof(uint16_t) : 0;
+        quantized = desc.group_size == 0 && !panels ? 0 : std::max(batch * quantized_row, rounded_bytes);
         input_scales = panels ? batch * (quantized_row / djiblas::kInputBlock) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
         logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;

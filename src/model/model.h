@@ -67,7 +67,9 @@ struct Workspace {
     size_t partial_rows = 0;     ///< queries of one head times parts; 0 where the context is never parted
     float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
     float* rope_sin = nullptr;   ///< as rope_cos
-    int8_t* quantized = nullptr; ///< (batch, widest input), apart where it is in blocks; null when no tensor is packed
+    /// (batch, widest input), apart where it is in blocks; null when no tensor is packed. Where tensors are in panels
+    /// there is room for djiblas::Bf16Input's tiles in its place.
+    int8_t* quantized = nullptr;
     float* quantized_scales = nullptr;
     djiblas::InputScale* input_scales = nullptr; ///< of the blocks of `quantized`; null when no tensor is in panels
     size_t logit_rows = 0;

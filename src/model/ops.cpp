@@ -20,6 +20,9 @@ constexpr size_t kStreamsPerProcessor = 4;
 /// Below this a hand-over (some microseconds on a host) costs more than the second processor brings.
 constexpr uint64_t kSmallestPart = 16 * 1024;
 
+/// Rows of input from which on a tile of them is worth its while.
+constexpr size_t kBf16Batch = 12;
+
 /// Multiply-adds that quantizing a value costs about as much as.
 constexpr uint64_t kQuantizeCost = 4;
 
@@ -170,9 +173,15 @@ void rows_panels(const KernelSet& kernels, float* y, size_t y_stride, const Tens
                  size_t first, size_t count)
 {
     const BlockRows rows(weight);
+    const auto type = static_cast<size_t>(panel_type(weight.type));
+    const size_t panels = count / djiblas::kPanelRows;
+    if (input.bf16 != nullptr) {
+        const djiblas::Bf16Input x{input.bf16, input.batch, input.cols};
+        kernels.bf16_panels->product[type](y + first, y_stride, rows.at(first, 0), panels, x);
+        return;
+    }
     const djiblas::PanelInput x{input.q8, row_stride<int8_t>(input.cols), input.panel_scales, input.batch, input.cols};
-    kernels.panels->product[static_cast<size_t>(panel_type(weight.type))](y + first, y_stride, rows.at(first, 0),
-                                                                          count / djiblas::kPanelRows, x);
+    kernels.panels->product[type](y + first, y_stride, rows.at(first, 0), panels, x);
 }
 
 template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, float* y, size_t y_stride,
@@ -296,7 +305,19 @@ Activation Ops::activate(Workspace& workspace, const float* x, size_t stride, si
 {
     Activation input{x, stride, batch, cols};
     input.order = workspace.order;
-    if (workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0) {
+    const bool in_blocks = workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0;
+    const djiblas::Bf16Panels* const bf16 = kernels().bf16_panels;
+    if (in_blocks && bf16 != nullptr && batch >= kBf16Batch && input.order == SumOrder::fastest) {
+        auto* const rounded = reinterpret_cast<uint16_t*>(workspace.quantized);
+        by_rows(batch, cols, [&](size_t first, size_t count) {
+            for (size_t b = first; b < first + count; ++b) {
+                bf16->round_row(rounded + djiblas::Bf16Input::row_at(b, cols), x + b * stride, cols);
+            }
+        });
+        input.bf16 = rounded;
+        return input;
+    }
+    if (in_blocks) {
         const size_t q_stride = row_stride<int8_t>(cols);
         by_rows(batch, cols * kQuantizeCost, [&](size_t first, size_t count) {
             for (size_t b = first; b < first + count; ++b) {

@@ -17,6 +17,7 @@ struct Activation {
     const int8_t* q8 = nullptr; ///< (batch, cols); with panel_scales each row row_stride() from the one before it
     const float* q8_scales = nullptr;
     const djiblas::InputScale* panel_scales = nullptr; ///< of q8 in blocks of 32, for weights in panels
+    const uint16_t* bf16 = nullptr; ///< as djiblas::Bf16Input has it: in place of q8, for weights in panels
     SumOrder order = SumOrder::fastest;
 };
 
@@ -35,7 +36,8 @@ public:
     const KernelSet& attention_kernels() const { return m_kernels.attention; }
 
     /// Makes rows of x, `stride` values apart, ready for products: quantizes them once, in groups when `group` is not
-    /// 0, or in blocks of 32 where the workspace has room for those.
+    /// 0, or in blocks of 32 where the workspace has room for those; or rounds them to BF16, where the set multiplies
+    /// such numbers faster.
     Activation activate(Workspace& workspace, const float* x, size_t stride, size_t batch, size_t cols,
                         uint64_t group) const;
 

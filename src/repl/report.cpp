@@ -179,8 +179,10 @@ void report_cpu(Engine& engine, LineSink& out)
                 {cpu.avx512dq, "avx512dq"},
                 {cpu.avx512vl, "avx512vl"},
                 {cpu.avx512_vnni, "avx512_vnni"},
+                {cpu.avx512_bf16, "avx512_bf16"},
                 {cpu.amx_tile, "amx_tile"},
-                {cpu.amx_int8, "amx_int8"}};
+                {cpu.amx_int8, "amx_int8"},
+                {cpu.amx_bf16, "amx_bf16"}};
     for (const auto& feature : list) {
         if (feature.there) {
             format(features, " {}", feature.name);

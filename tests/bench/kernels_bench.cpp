@@ -172,8 +172,8 @@ void panels(benchmark::State& state, const KernelSet& set, PanelType type)
     const size_t y_stride = llmk::row_stride<float>(rows);
     const llmk::djiblas::PanelFields& fields = llmk::djiblas::panel_fields(type);
     const std::vector<uint8_t> weights(rows * cols / fields.values * fields.bytes, 0x35); // scales of 0.32
-    const std::unique_ptr<int8_t, decltype(&std::free)> q(
-        static_cast<int8_t*>(std::aligned_alloc(64, batch * stride)), std::free);
+    const std::unique_ptr<int8_t, decltype(&std::free)> q(static_cast<int8_t*>(std::aligned_alloc(64, batch * stride)),
+                                                          std::free);
     std::vector<llmk::djiblas::InputScale> scales(batch * stride / llmk::djiblas::kInputBlock);
     llmk::djiblas::kScalar.quantize_input(q.get(), scales.data(), values(batch * stride).data(), batch * stride);
     std::vector<float> y(batch * y_stride);
@@ -187,6 +187,33 @@ void panels(benchmark::State& state, const KernelSet& set, PanelType type)
     set_rate(state, "B/s", static_cast<double>(weights.size()));
 }
 
+/// The same with BF16 numbers.
+void bf16_panels(benchmark::State& state, const KernelSet& set, PanelType type)
+{
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const size_t batch = argument(state, 2);
+    const size_t y_stride = llmk::row_stride<float>(rows);
+    const llmk::djiblas::PanelFields& fields = llmk::djiblas::panel_fields(type);
+    const std::vector<uint8_t> weights(rows * cols / fields.values * fields.bytes, 0x35);
+    const std::unique_ptr<uint16_t, decltype(&std::free)> x(
+        static_cast<uint16_t*>(
+            std::aligned_alloc(64, llmk::djiblas::Bf16Input::values(batch, cols) * sizeof(uint16_t))),
+        std::free);
+    const std::vector<float> row = values(cols);
+    for (size_t b = 0; b < batch; b++) {
+        set.bf16_panels->round_row(x.get() + llmk::djiblas::Bf16Input::row_at(b, cols), row.data(), cols);
+    }
+    std::vector<float> y(batch * y_stride);
+    const size_t count = rows / llmk::djiblas::kPanelRows;
+    for (auto _ : state) {
+        set.bf16_panels->product[static_cast<size_t>(type)](y.data(), y_stride, weights.data(), count,
+                                                            {x.get(), batch, cols});
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "OP/s", 2.0 * static_cast<double>(rows * cols * batch));
+}
+
 /// Only kernels of the set's own.
 void register_panels(const char* type_name, const KernelSet& set, PanelType type)
 {
@@ -196,6 +223,12 @@ void register_panels(const char* type_name, const KernelSet& set, PanelType type
             ->Args({2048, 2048, 128})
             ->Args({2048, 5632, 128})
             ->Args({65536, 2048, 1});
+    }
+    if (set.bf16_panels != nullptr) {
+        const std::string name = std::string("panels_") + type_name + "/" + set.name;
+        benchmark::RegisterBenchmark(name.c_str(), bf16_panels, set, type)
+            ->Args({2048, 2048, 128})
+            ->Args({2048, 5632, 128});
     }
 }
 

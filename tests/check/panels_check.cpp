@@ -5,7 +5,9 @@
 #include "tile_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <memory>
 
 namespace llmk::check {
 
@@ -276,6 +278,113 @@ TEST_P(TilesCheck, GiveTheBitsOfVectors)
     }
 }
 
+/// The sets of this machine that multiply BF16 numbers, and amx_bf16's products on tiles that are computed.
+std::vector<const KernelSet*> bf16_sets()
+{
+    std::vector<const KernelSet*> sets = panel_sets();
+    const bool modelled = detect_cpu().avx512_bf16;
+    std::erase_if(
+        sets, [=](const KernelSet* set) { return set == &kModelledTiles ? !modelled : set->bf16_panels == nullptr; });
+    return sets;
+}
+
+double bf16(float value)
+{
+    const uint32_t bits = bits_of(value);
+    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    return static_cast<double>(std::bit_cast<float>(rounded));
+}
+
+class Bf16PanelsCheck : public PanelsCheck {
+protected:
+    /// The product with `batch` rows of x; what lies past them in the last tiles is no number.
+    static std::vector<float> product(PanelType type, const std::vector<uint8_t>& packed, size_t panels,
+                                      const Input<float>& x, size_t batch, size_t stride)
+    {
+        const djiblas::Bf16Panels& own = GetParam() == &kModelledTiles ? kModelledBf16Panels : *GetParam()->bf16_panels;
+        const size_t cols = x.size() / batch;
+        const size_t values = djiblas::Bf16Input::values(batch, cols);
+        std::vector<uint16_t> tiles(values + 32, 0x7fc0); // and 64 bytes, for a start on a cache line
+        void* start = tiles.data();
+        size_t space = tiles.size() * sizeof(uint16_t);
+        auto* const aligned = static_cast<uint16_t*>(std::align(64, values * sizeof(uint16_t), start, space));
+        for (size_t b = 0; b < batch; b++) {
+            own.round_row(aligned + djiblas::Bf16Input::row_at(b, cols), x.data() + b * cols, cols);
+        }
+        Output<float> y(batch * stride, 1);
+        own.product[static_cast<size_t>(type)](y.data(), stride, packed.data(), panels, {aligned, batch, cols});
+        EXPECT_TRUE(y.intact()) << packed_type(type).name;
+        std::vector<float> out(batch * stride);
+        for (size_t i = 0; i < out.size(); i++) {
+            out[i] = y[i];
+        }
+        return out;
+    }
+};
+
+/// Each weight by itself: an input that is 1 in one column has the weights of that column, rounded to BF16.
+TEST_P(Bf16PanelsCheck, EachWeightIsWhatTheFileSays)
+{
+    constexpr size_t kPanels = 2;
+    constexpr size_t kRows = kPanels * kPanelRows;
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        const size_t blocks = packed.block.values == kInputBlock ? 3 : 1;
+        const size_t cols = blocks * packed.block.values;
+        const std::vector<uint8_t> file = rows(type, kPanels, blocks);
+        const std::vector<uint8_t> repacked = pack(type, file, kPanels, blocks);
+        std::vector<float> values(kRows * cols);
+        (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
+        size_t at = 0;
+        const Input<float> x(cols * cols, 0, [&] { return at++ % (cols + 1) == 0 ? 1.0f : 0.0f; });
+        const std::vector<float> y = product(type, repacked, kPanels, x, cols, kRows);
+        for (size_t c = 0; c < cols; c++) {
+            for (size_t r = 0; r < kRows; r++) {
+                // A value that lies between two numbers of BF16 may become either.
+                const double want = static_cast<double>(values[r * cols + c]);
+                ASSERT_TRUE(near(y[c * kRows + r], values[r * cols + c], 0x1.01p-8 * std::fabs(want) + 1e-6))
+                    << packed.name << ", row " << r << ", column " << c << ": " << y[c * kRows + r] << " for " << want;
+            }
+        }
+    }
+}
+
+/// Batches on both sides of every number of tiles, outputs apart.
+TEST_P(Bf16PanelsCheck, ProductsOfAllTypes)
+{
+    constexpr size_t kPanels = 3;
+    constexpr size_t kRows = kPanels * kPanelRows;
+    for (const PanelType type : all_types()) {
+        const PackedType& packed = packed_type(type);
+        const size_t blocks = packed.block.values == kInputBlock ? 5 : 2;
+        const size_t cols = blocks * packed.block.values;
+        const std::vector<uint8_t> file = rows(type, kPanels, blocks);
+        const std::vector<uint8_t> repacked = pack(type, file, kPanels, blocks);
+        std::vector<float> values(kRows * cols);
+        (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
+        for (const size_t batch : {1, 12, 16, 17, 32, 33, 48, 63, 64, 65, 131}) {
+            const size_t stride = kRows + 5;
+            const Input<float> x = input(batch * cols, 0);
+            const std::vector<float> y = product(type, repacked, kPanels, x, batch, stride);
+            for (size_t i = 0; i < batch * kRows; i++) {
+                const size_t b = i / kRows;
+                const size_t r = i % kRows;
+                double want = 0.0;
+                double size = 0.0;
+                for (size_t c = 0; c < cols; c++) {
+                    const double product = bf16(values[r * cols + c]) * bf16(x.get(b * cols + c));
+                    want += product;
+                    size += std::fabs(product);
+                }
+                // Sums in float32; and some weights that lie between two numbers became the other one.
+                ASSERT_TRUE(near(y[b * stride + r], static_cast<float>(want), 0x1p-12 * size + 1e-6))
+                    << packed.name << ", batch " << batch << ", row " << r << ": " << y[b * stride + r] << " for "
+                    << want;
+            }
+        }
+    }
+}
+
 /// The largest codes and inputs of one sign: what would overflow a 16-bit sum.
 TEST_P(PanelsCheck, ExtremeCodesAreExact)
 {
@@ -351,7 +460,9 @@ TEST_P(PanelsCheck, QuantizedInputsAreScalars)
 }
 
 INSTANTIATE_TEST_SUITE_P(Sets, PanelsCheck, testing::ValuesIn(panel_sets()), set_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Bf16PanelsCheck);
 INSTANTIATE_TEST_SUITE_P(Sets, TilesCheck, testing::ValuesIn(tile_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, Bf16PanelsCheck, testing::ValuesIn(bf16_sets()), set_name);
 
 } // namespace
 

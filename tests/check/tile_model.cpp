@@ -2,6 +2,8 @@
 #include "tile_model.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 namespace llmk::check {
@@ -83,28 +85,30 @@ void TileModel::store(int tile, void* to, size_t stride)
     }
 }
 
+bool TileModel::require_product(int sums, int rows, int words)
+{
+    const auto rows_of = [this](int tile) -> size_t { return m_config.rows[tile]; };
+    const auto bytes_of = [this](int tile) -> size_t { return m_config.row_bytes[tile]; };
+    return require_tile(sums) && require_tile(rows) && require_tile(words) &&
+           require(sums != rows && sums != words && rows != words, "TDP: a tile twice") &&
+           require(bytes_of(sums) % 4 == 0 && bytes_of(rows) % 4 == 0 && bytes_of(words) % 4 == 0,
+                   "TDP: rows of parts of a word") &&
+           require(rows_of(rows) == rows_of(sums), "TDP: not as many rows of the first factor as of sums") &&
+           require(bytes_of(words) == bytes_of(sums), "TDP: rows of the second factor unlike the sums'") &&
+           require(bytes_of(rows) == 4 * rows_of(words), "TDP: factors that do not fit each other");
+}
+
 void TileModel::multiply(int sums, int signed_bytes, int unsigned_bytes)
 {
-    if (!require_tile(sums) || !require_tile(signed_bytes) || !require_tile(unsigned_bytes)) {
-        return;
-    }
-    const auto rows = [this](int tile) -> size_t { return m_config.rows[tile]; };
-    const auto row_bytes = [this](int tile) -> size_t { return m_config.row_bytes[tile]; };
-    if (!require(sums != signed_bytes && sums != unsigned_bytes && signed_bytes != unsigned_bytes,
-                 "TDPBSUD: a tile twice") ||
-        !require(row_bytes(sums) % 4 == 0 && row_bytes(signed_bytes) % 4 == 0 && row_bytes(unsigned_bytes) % 4 == 0,
-                 "TDPBSUD: rows of parts of a word") ||
-        !require(rows(signed_bytes) == rows(sums), "TDPBSUD: not as many rows of the first factor as of sums") ||
-        !require(row_bytes(unsigned_bytes) == row_bytes(sums), "TDPBSUD: rows of the second factor unlike the sums'") ||
-        !require(row_bytes(signed_bytes) == 4 * rows(unsigned_bytes), "TDPBSUD: factors that do not fit each other")) {
+    if (!require_product(sums, signed_bytes, unsigned_bytes)) {
         return;
     }
     m_multiplications++;
-    for (size_t row = 0; row < rows(sums); row++) {
-        for (size_t column = 0; column < row_bytes(sums) / 4; column++) {
+    for (size_t row = 0; row < m_config.rows[sums]; row++) {
+        for (size_t column = 0; column < m_config.row_bytes[sums] / 4u; column++) {
             uint32_t sum; // it wraps
             std::memcpy(&sum, &m_bytes[sums][row][4 * column], sizeof sum);
-            for (size_t i = 0; i < row_bytes(signed_bytes); i++) {
+            for (size_t i = 0; i < m_config.row_bytes[signed_bytes]; i++) {
                 const auto first = static_cast<int8_t>(m_bytes[signed_bytes][row][i]);
                 const uint8_t second = m_bytes[unsigned_bytes][i / 4][4 * column + i % 4];
                 sum += static_cast<uint32_t>(first * second);
@@ -113,6 +117,47 @@ void TileModel::multiply(int sums, int signed_bytes, int unsigned_bytes)
         }
     }
     // Beyond the shape of the sums all is zero: it was when they were loaded or set to zero.
+}
+
+namespace {
+
+float without_denormal(float value)
+{
+    return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
+
+float bf16_at(const uint8_t* bytes)
+{
+    uint16_t half;
+    std::memcpy(&half, bytes, sizeof half);
+    return without_denormal(std::bit_cast<float>(uint32_t{half} << 16));
+}
+
+} // namespace
+
+/// The products of the pairs' first numbers and those of the second ones are summed apart, each a fused multiply-add,
+/// and then both are added.
+void TileModel::multiply_bf16(int sums, int rows, int words)
+{
+    if (!require_product(sums, rows, words)) {
+        return;
+    }
+    m_multiplications++;
+    for (size_t row = 0; row < m_config.rows[sums]; row++) {
+        for (size_t column = 0; column < m_config.row_bytes[sums] / 4u; column++) {
+            float halves[2] = {0.0f, 0.0f};
+            for (size_t i = 0; i < m_config.row_bytes[rows]; i += 2) {
+                const float first = bf16_at(&m_bytes[rows][row][i]);
+                const float second = bf16_at(&m_bytes[words][i / 4][4 * column + i % 4]);
+                float& half = halves[i / 2 % 2];
+                half = without_denormal(std::fma(first, second, half));
+            }
+            float sum;
+            std::memcpy(&sum, &m_bytes[sums][row][4 * column], sizeof sum);
+            sum = without_denormal(without_denormal(sum) + without_denormal(halves[0] + halves[1]));
+            std::memcpy(&m_bytes[sums][row][4 * column], &sum, sizeof sum);
+        }
+    }
 }
 
 TileModel& tile_model()

@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include <array>
+#include <bit>
 
 namespace llmk::check {
 
@@ -204,6 +205,81 @@ TEST(TileModel, DoesWhatTheProcessorDoes)
         model.multiply(0, 2, 4);
         model.store(0, want, kTileRowBytes);
         multiply_on_processor(shapes(rows, columns, words), sums, first, second);
+        EXPECT_EQ(std::memcmp(sums, want, sizeof sums), 0) << rows;
+    }
+}
+
+/// Whole numbers whose products and sums are exact, so that the order does not matter; and numbers that round, where
+/// the order of the manual has to be the model's.
+TEST(TileModel, SumsOfBf16Products)
+{
+    std::mt19937 random(7);
+    const auto bf16 = [&](float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); };
+    uint16_t first[kTileRows][32];
+    uint16_t second[kTileRows][32];
+    float sums[kTileRows][16];
+    for (size_t row = 0; row < kTileRows; row++) {
+        for (size_t i = 0; i < 32; i++) {
+            first[row][i] = bf16(static_cast<float>(static_cast<int>(random() % 255) - 127));
+            second[row][i] = bf16(static_cast<float>(static_cast<int>(random() % 255) - 127));
+        }
+        for (float& sum : sums[row]) {
+            sum = static_cast<float>(random() % 1000);
+        }
+    }
+    float want[kTileRows][16];
+    for (size_t row = 0; row < kTileRows; row++) {
+        for (size_t column = 0; column < 16; column++) {
+            double sum = static_cast<double>(sums[row][column]);
+            for (size_t k = 0; k < 32; k++) {
+                const auto value = [](uint16_t half) {
+                    return static_cast<double>(std::bit_cast<float>(uint32_t{half} << 16));
+                };
+                sum += value(first[row][k]) * value(second[k / 2][2 * column + k % 2]);
+            }
+            want[row][column] = static_cast<float>(sum);
+        }
+    }
+    TileModel model;
+    model.configure(shapes(16, 16, 16));
+    model.load(0, sums, kTileRowBytes);
+    model.load(2, first, kTileRowBytes);
+    model.load(4, second, kTileRowBytes);
+    model.multiply_bf16(0, 2, 4);
+    model.store(0, sums, kTileRowBytes);
+    EXPECT_EQ(model.fault(), nullptr);
+    EXPECT_EQ(std::memcmp(sums, want, sizeof sums), 0);
+}
+
+TEST(TileModel, DoesWhatTheProcessorDoesInBf16)
+{
+    if ((djiblas::kAmxBf16.features & ~detect_cpu().mask) != 0) {
+        GTEST_SKIP() << "no AMX-BF16 here";
+    }
+    std::mt19937 random(9);
+    for (const auto& [rows, columns, words] : {std::array<size_t, 3>{16, 16, 16}, {16, 16, 8}, {5, 3, 2}}) {
+        Tile first, second, sums, want;
+        // Numbers of either sign between 2^-16 and 2^16, and some denormal ones.
+        const auto fill_bf16 = [&](Tile& tile) {
+            for (size_t i = 0; i < sizeof tile; i += 2) {
+                const uint32_t bits = static_cast<uint32_t>(random());
+                const uint32_t exponent = bits % 16 == 0 ? 0 : 111 + (bits >> 4) % 32;
+                const auto half = static_cast<uint16_t>((bits >> 16 & 0x807f) | exponent << 7);
+                std::memcpy(&tile[0][0] + i, &half, sizeof half);
+            }
+        };
+        fill_bf16(first);
+        fill_bf16(second);
+        fill_bf16(sums); // a float of two of them
+        std::memcpy(want, sums, sizeof want);
+        TileModel model;
+        model.configure(shapes(rows, columns, words));
+        model.load(0, want, kTileRowBytes);
+        model.load(2, first, kTileRowBytes);
+        model.load(4, second, kTileRowBytes);
+        model.multiply_bf16(0, 2, 4);
+        model.store(0, want, kTileRowBytes);
+        multiply_bf16_on_processor(shapes(rows, columns, words), sums, first, second);
         EXPECT_EQ(std::memcmp(sums, want, sizeof sums), 0) << rows;
     }
 }

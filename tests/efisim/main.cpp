@@ -127,7 +127,7 @@ int run(int argc, char** argv)
         announce_symbols(all.options.symbols, all.image.base());
     }
     if (!Cpu::get_tiles()) {
-        all.options.cpuid.emplace_back("7.0.edx-0x3000000"); // AMX-TILE and AMX-INT8
+        all.options.cpuid.emplace_back("7.0.edx-0x3400000"); // AMX-TILE, AMX-INT8 and AMX-BF16
     }
     Cpu::change_cpuid(all.options.cpuid, all.image, all.options.symbols);
 

@@ -63,7 +63,8 @@ TEST(Features, NothingOfAvxWithoutItsState)
 constexpr uint32_t kOfAvx =
     djiblas::kFeatureAvx2 | djiblas::kFeatureFma | djiblas::kFeatureF16c | djiblas::kFeatureAvxVnni;
 constexpr uint32_t kOfAvx512 = djiblas::kFeatureAvx512 | djiblas::kFeatureAvx512Vnni;
-constexpr uint32_t kAll = djiblas::kFeatureSse2 | kOfAvx | kOfAvx512 | djiblas::kFeatureAmxInt8;
+constexpr uint32_t kOfAmx = djiblas::kFeatureAmxInt8 | djiblas::kFeatureAmxBf16;
+constexpr uint32_t kAll = djiblas::kFeatureSse2 | kOfAvx | kOfAvx512 | kOfAmx;
 
 /// What a processor reports that has everything, with everything switched on.
 FeatureRegisters everything()
@@ -91,7 +92,7 @@ TEST(FeatureMask, EverythingThereAndOn)
     EXPECT_EQ(cpu.mask, kAll);
     EXPECT_TRUE(cpu.avx512_enabled);
     EXPECT_TRUE(cpu.amx_enabled);
-    EXPECT_TRUE(cpu.amx_tile && cpu.amx_int8);
+    EXPECT_TRUE(cpu.amx_tile && cpu.amx_int8 && cpu.amx_bf16 && cpu.avx512_bf16);
 }
 
 TEST(FeatureMask, NothingOfAvx512WithoutAllOfItsState)
@@ -100,7 +101,7 @@ TEST(FeatureMask, NothingOfAvx512WithoutAllOfItsState)
         FeatureRegisters registers = everything();
         registers.xcr0 &= ~off;
         const CpuFeatures cpu = decode(registers);
-        EXPECT_EQ(cpu.mask, kAll & ~kOfAvx512) << off;
+        EXPECT_EQ(cpu.mask, kAll & ~kOfAvx512 & ~djiblas::kFeatureAmxBf16) << off;
         EXPECT_TRUE(cpu.avx512f) << "the report says what CPUID does";
         EXPECT_FALSE(cpu.avx512_enabled) << off;
     }
@@ -123,13 +124,13 @@ TEST(FeatureMask, Avx512IsFourExtensionsTogether)
     for (const unsigned bit : {16, 17, 30, 31}) {
         FeatureRegisters registers = everything();
         registers.extended.b &= ~(1u << bit);
-        EXPECT_EQ(decode(registers).mask, kAll & ~kOfAvx512) << bit;
+        EXPECT_EQ(decode(registers).mask, kAll & ~kOfAvx512 & ~djiblas::kFeatureAmxBf16) << bit;
     }
 }
 
 TEST(FeatureMask, TilesNeedBothStatesTheirShapesAndPermission)
 {
-    const auto without_tiles = kAll & ~djiblas::kFeatureAmxInt8;
+    const auto without_tiles = kAll & ~kOfAmx;
     for (const uint64_t off : {0x20000, 0x40000, 0x60000}) {
         FeatureRegisters registers = everything();
         registers.xcr0 &= ~off;
@@ -152,6 +153,18 @@ TEST(FeatureMask, TilesNeedBothStatesTheirShapesAndPermission)
     registers.tiles = false;
     EXPECT_EQ(decode(registers).mask, without_tiles);
     EXPECT_TRUE(decode(registers).amx_int8) << "the report says what CPUID does";
+}
+
+TEST(FeatureMask, TilesOfBf16NeedTheInstructionAndAvx512sConversions)
+{
+    FeatureRegisters registers = everything();
+    registers.extended.d &= ~(1u << 22);
+    EXPECT_EQ(decode(registers).mask, kAll & ~djiblas::kFeatureAmxBf16);
+    EXPECT_FALSE(decode(registers).amx_bf16);
+    registers = everything();
+    registers.extended1.a &= ~(1u << 5);
+    EXPECT_EQ(decode(registers).mask, kAll & ~djiblas::kFeatureAmxBf16);
+    EXPECT_FALSE(decode(registers).avx512_bf16);
 }
 
 TEST(FeatureMask, EachBitIsItsOwn)

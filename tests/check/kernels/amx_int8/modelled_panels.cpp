@@ -10,20 +10,7 @@ namespace llmk::djiblas::modelled_tiles {
 
 namespace {
 
-struct Tiles {
-    static void configure(const amx_int8::TileConfig& config) { check::tile_model().configure(config); }
-    static void release() { check::tile_model().release(); }
-    template <int kTile> static void zero() { check::tile_model().zero(kTile); }
-    template <int kTile> static void load(const void* from, size_t stride)
-    {
-        check::tile_model().load(kTile, from, stride);
-    }
-    template <int kTile> static void store(void* to, size_t stride) { check::tile_model().store(kTile, to, stride); }
-    template <int kSums, int kSigned, int kUnsigned> static void multiply()
-    {
-        check::tile_model().multiply(kSums, kSigned, kUnsigned);
-    }
-};
+using Tiles = check::ModelledTiles;
 
 } // namespace
 
