@@ -102,9 +102,9 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t place(size_t i) { return Type::kGroups == 1 ? kQuadOrder[i] : i; }
 
     /// The i-th word, which is at place(i).
-    void add(const Type& type, size_t b, size_t i, Words codes, const int8_t* q)
+    void add(const Type& type, size_t b, size_t i, Words codes, const typename Set::Input& input)
     {
-        const Words four = Set::four(q + 4 * place(i));
+        const Words four = Set::four(input.q + 4 * place(i));
         const typename Set::Shorts products = Set::template pairs<Type::kMax>(codes, four);
         pairs = i % kSafe == 0 ? products : pairs + products;
         // The sum in this order, or the compiler makes a tree of it and has not enough registers.
@@ -113,7 +113,7 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
             return;
         }
         if constexpr (kOffset != 0) { // what wrapped around comes back
-            pairs -= Set::pairs_of_16(kOffset, q + i / 4 * 16);
+            pairs -= Set::in_all_lanes(input.scale->pairs[i / 4]) * static_cast<uint16_t>(kOffset);
         }
         const size_t group = i / kGroupQuads;
         if constexpr (Type::kIntegerScales) {
@@ -124,11 +124,11 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
             sums[group] = i % kGroupQuads < kSafe ? wide : sums[group] + wide;
         }
     }
-    void take(const Type& type, size_t b, const Words* codes, const int8_t* q)
+    void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)
     {
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
-            add(type, b, i, codes[place(i)], q);
+            add(type, b, i, codes[place(i)], input);
         }
     }
 };
@@ -188,6 +188,9 @@ template <class Type, size_t kCount> inline void fetch_ahead(const uint8_t* unit
     }
 }
 
+/// Up to so many rows of input a tile's sums are in registers.
+constexpr size_t kUnrolledTokens = 8;
+
 /// kTileParts vectors of rows of one panel by kTokens rows of input.
 template <class Type, size_t kTokens, size_t kTileParts>
 void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
@@ -211,17 +214,27 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             typename Isa::Input inputs[kTokens];
 #pragma GCC unroll 16
             for (size_t t = 0; t < kTokens; t++) {
-                inputs[t] = Isa::input(q + t * x.stride + at * kInputBlock);
+                inputs[t] = Isa::input(q + t * x.stride + at * kInputBlock, scales[t * scale_stride + at]);
             }
 #pragma GCC unroll 4
             for (size_t p = 0; p < kTileParts; p++) {
                 Words codes[kQuads];
                 parts[p].codes(b, codes);
-                Dot<Type, Isa> dot;
-#pragma GCC unroll 16
-                for (size_t t = 0; t < kTokens; t++) {
+                const auto add = [&](size_t t) {
+                    Dot<Type, Isa> dot;
                     dot.take(parts[p], b, codes, inputs[t]);
                     sums[t][p].add(parts[p], b, dot.sums, scales[t * scale_stride + at]);
+                };
+                if constexpr (kTokens > kUnrolledTokens) {
+#pragma GCC unroll 1
+                    for (size_t t = 0; t < kTokens; t++) {
+                        add(t);
+                    }
+                } else {
+#pragma GCC unroll 8
+                    for (size_t t = 0; t < kTokens; t++) {
+                        add(t);
+                    }
                 }
             }
         }
@@ -247,7 +260,8 @@ template <class Type, class Set> void blocks_together(Sum<Type>* sums, const Typ
     typename Set::Input inputs[Type::kTogether];
 #pragma GCC unroll 2
     for (size_t s = 0; s < Type::kTogether; s++) {
-        inputs[s] = Set::input(q + Type::block(first + s) * kInputBlock);
+        const size_t b = Type::block(first + s);
+        inputs[s] = Set::input(q + b * kInputBlock, scales[b]);
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < kQuads; i++) {
@@ -326,7 +340,11 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
 {
     const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
     for (size_t i = 0; i < panels; i++, data += panel_bytes, y += kPanelRows) {
-        size_t token = tiles_of_tokens<Type, Isa::kTokens>(y, y_stride, data, x, 0);
+        size_t token = 0;
+        if constexpr (Type::kTogether == 2 && Type::kGroups == 2 && Isa::kUnpackTokens > Isa::kTokens) {
+            token = tiles_of_tokens<Type, Isa::kUnpackTokens>(y, y_stride, data, x, token);
+        }
+        token = tiles_of_tokens<Type, Isa::kTokens>(y, y_stride, data, x, token);
         if constexpr (Isa::kTokens > kFewTokens) {
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
@@ -336,26 +354,31 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
     }
 }
 
-inline int32_t sum_codes(const int8_t* q, size_t n)
-{
-    int32_t sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += q[i];
-    }
-    return sum;
-}
-
 /// KernelSet::quantize_input, by the set's quantize_q8.
 template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, const float* x, size_t n)
 {
+    using Codes [[gnu::vector_size(16)]] = int8_t;
+    using Wide [[gnu::vector_size(32)]] = int16_t;
     for (size_t i = 0; i < n; i += kInputBlock, scales++) {
         float scale = 0.0f;
         kQuantize(q + i, &scale, x + i, kInputBlock, kInputBlock);
-        const int32_t first = sum_codes(q + i, kInputBlock / 2);
-        const int32_t last = sum_codes(q + i + kInputBlock / 2, kInputBlock / 2);
-        *scales = {scale,
-                   {scale * static_cast<float>(first), scale * static_cast<float>(last),
-                    scale * static_cast<float>(first + last)}};
+        int32_t sums[2];
+        for (size_t half = 0; half < 2; half++) {
+            Codes codes;
+            __builtin_memcpy(&codes, q + i + half * sizeof codes, sizeof codes);
+            const Wide wide = __builtin_convertvector(codes, Wide);
+            int16_t* const pairs = scales->pairs[half].sums;
+            pairs[0] = pairs[1] = 0;
+            for (size_t j = 0; j < sizeof codes; j += 4) {
+                pairs[0] = static_cast<int16_t>(pairs[0] + wide[j] + wide[j + 1]);
+                pairs[1] = static_cast<int16_t>(pairs[1] + wide[j + 2] + wide[j + 3]);
+            }
+            sums[half] = pairs[0] + pairs[1];
+        }
+        scales->scale = scale;
+        scales->sums[0] = scale * static_cast<float>(sums[0]);
+        scales->sums[1] = scale * static_cast<float>(sums[1]);
+        scales->sums[2] = scale * static_cast<float>(sums[0] + sums[1]);
     }
 }
 

@@ -6,22 +6,23 @@
 // file: the linker never sees two copies of one name.
 //
 // `Isa` has: Words, Ints, Floats: vectors of kVectorRows 32-bit lanes; kTokens: rows of input that a tile takes at
-// once; kSignedBias: what signed_codes adds to a signed code (0, or 128 where codes must be unsigned); and
+// once, and kUnpackTokens, where unpacking the codes takes longer than keeping the rows' sums in memory; kSignedBias:
+// what signed_codes adds to a signed code (0, or 128 where codes must be unsigned); and
 //   Floats fma(a, b, c): a * b + c, fused or not
 //   Floats halves(p): kVectorRows binary16 numbers at p
 //   Words signed_codes(w): signed codes as dot() wants them
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
-//   Input input(q): 32 quantized values, made ready for several products; kTileParts: vectors of rows of a panel that
-//     a tile takes at once, so that this is done once for them
+//   Input input(q, scale): 32 quantized values, and what goes with them, made ready for several products; kTileParts:
+//     vectors of rows of a panel that a tile takes at once, so that this is done once for them
 // and kScaledPairs. Where it is false, products come as sums of four:
 //   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
 //     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they
 //     come from signed_codes.
-// Where it is true, Input is the pointer itself, and products come as 16-bit sums of two; to multiply those by a small
-// integer is no more work than to widen them:
+// Where it is true, Input has both as pointers (q, scale), and products come as 16-bit sums of two; to multiply those
+// by a small integer is no more work than to widen them:
 //   Words four(q): four quantized values, in each lane
 //   Shorts pairs<kMax>(codes, four): in each half of a lane the sum of two products, of unsigned type: it may wrap
-//   Shorts pairs_of_16(value, q): the sum of four such words where each code is `value`, with the 16 values at q
+//   Shorts in_all_lanes(pair): two 16-bit numbers, in each lane
 //   Ints widen(pairs, scale): in each lane pair * scale + pair * scale
 //   Words twice(w, i): byte i of each lane, 0 to 127, as a scale for widen; signed_twice(w, i): a signed byte
 #pragma once

@@ -18,6 +18,7 @@ struct Vectors256 {
     using Floats [[gnu::vector_size(32)]] = float;
     using Input = const int8_t*;
     static constexpr size_t kTokens = 4;
+    static constexpr size_t kUnpackTokens = 32;
     static constexpr size_t kTileParts = 1;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -31,7 +32,7 @@ struct Vectors256 {
             _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
         return reinterpret_cast<Words>(_mm256_shuffle_epi8(table, reinterpret_cast<__m256i>(w)));
     }
-    static Input input(const int8_t* q) { return q; }
+    static Input input(const int8_t* q, const InputScale&) { return q; }
     /// Four values of the input in each lane.
     static Words four(const int8_t* q)
     {

@@ -17,6 +17,7 @@ struct Vectors512 {
     using Ints [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
     using Input = const int8_t*;
+    static constexpr size_t kUnpackTokens = 32;
     static constexpr size_t kTileParts = 1;
     static constexpr bool kByWord = false;
     static constexpr bool kScaledPairs = false;
@@ -31,7 +32,7 @@ struct Vectors512 {
         const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
         return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
     }
-    static Input input(const int8_t* q) { return q; }
+    static Input input(const int8_t* q, const InputScale&) { return q; }
     /// Four values of the input in each lane.
     static Words broadcast(const int8_t* q)
     {

@@ -55,10 +55,16 @@ constexpr const PanelFields& panel_fields(PanelType type) { return kPanelFields[
 /// Values of an input that share a scale.
 constexpr size_t kInputBlock = 32;
 
+/// What the first two of each four codes add up to, and the other two.
+struct PairSums {
+    int16_t sums[2];
+};
+
 /// What goes with 32 quantized values.
 struct InputScale {
-    float scale;   ///< max|x| / 127
-    float sums[3]; ///< scale times the sum of the first 16 codes, of the last 16, of all 32
+    float scale;       ///< max|x| / 127
+    float sums[3];     ///< scale times the sum of the first 16 codes, of the last 16, of all 32
+    PairSums pairs[2]; ///< of the first 16 codes, and of the last
 };
 
 /// `batch` rows of `cols` values, quantized: x is scale * q. cols and stride are multiples of 32.

@@ -16,10 +16,15 @@ namespace {
 
 struct Isa : Vectors256 {
     using Shorts [[gnu::vector_size(32)]] = uint16_t;
+    struct Input {
+        const int8_t* q;
+        const InputScale* scale;
+    };
     static constexpr int kSignedBias = 0;
     static constexpr bool kByWord = true;
     static constexpr bool kScaledPairs = true;
 
+    static Input input(const int8_t* q, const InputScale& scale) { return {q, &scale}; }
     static Words signed_codes(Words w) { return w; }
     static Words twice(Words w, size_t i)
     {
@@ -44,13 +49,11 @@ struct Isa : Vectors256 {
         }
         return reinterpret_cast<Shorts>(_mm256_maddubs_epi16(w, x));
     }
-    static Shorts pairs_of_16(int value, const int8_t* q)
+    static Shorts in_all_lanes(const PairSums& pair)
     {
-        const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
-        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(static_cast<char>(value)), x);
-        pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(2, 3, 0, 1)));
-        pairs = _mm_add_epi16(pairs, _mm_shuffle_epi32(pairs, _MM_SHUFFLE(1, 0, 3, 2)));
-        return reinterpret_cast<Shorts>(_mm256_broadcastsi128_si256(pairs));
+        uint32_t both;
+        __builtin_memcpy(&both, &pair, sizeof both);
+        return reinterpret_cast<Shorts>(Words{} + both);
     }
     static Ints widen(Shorts pairs, Words scale)
     {

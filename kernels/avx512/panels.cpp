@@ -71,6 +71,14 @@ __m512i round_to_int8(__m512 v)
     return _mm512_mask_add_epi32(rounded, away, rounded, one);
 }
 
+/// Of sixteen codes that add up to `sum`.
+PairSums pairs_of(__m512i codes, int32_t sum)
+{
+    constexpr __mmask16 kFirstTwoOfFour = 0x3333;
+    const int32_t first = _mm512_mask_reduce_add_epi32(kFirstTwoOfFour, codes);
+    return {{static_cast<int16_t>(first), static_cast<int16_t>(sum - first)}};
+}
+
 } // namespace
 
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
@@ -93,7 +101,8 @@ void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
         const int32_t sum_last = _mm512_reduce_add_epi32(codes_last);
         *scales = {scale,
                    {scale * static_cast<float>(sum_first), scale * static_cast<float>(sum_last),
-                    scale * static_cast<float>(sum_first + sum_last)}};
+                    scale * static_cast<float>(sum_first + sum_last)},
+                   {pairs_of(codes_first, sum_first), pairs_of(codes_last, sum_last)}};
     }
 }
 

@@ -78,8 +78,13 @@ void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
     for (size_t i = 0; i < n; i += kInputBlock, scales++) {
         quantize_q8(q + i, &scales->scale, x + i, kInputBlock, kInputBlock);
         int32_t halves[2] = {};
+        int32_t pairs[2][2] = {};
         for (size_t j = 0; j < kInputBlock; j++) {
             halves[j / (kInputBlock / 2)] += q[i + j];
+            pairs[j / (kInputBlock / 2)][j / 2 % 2] += q[i + j];
+        }
+        for (size_t j = 0; j < 4; j++) {
+            scales->pairs[j / 2].sums[j % 2] = static_cast<int16_t>(pairs[j / 2][j % 2]);
         }
         scales->sums[0] = scales->scale * static_cast<float>(halves[0]);
         scales->sums[1] = scales->scale * static_cast<float>(halves[1]);

@@ -22,6 +22,7 @@ struct Isa {
         Ints signed_first; ///< -128 * 256 times the sum of all a and c
     };
     static constexpr size_t kTokens = 4;
+    static constexpr size_t kUnpackTokens = kTokens; // inputs that are made ready take their room
     static constexpr size_t kTileParts = 4;
     static constexpr int kSignedBias = 0;
     static constexpr bool kByWord = true;
@@ -46,7 +47,7 @@ struct Isa {
         }
         return reinterpret_cast<Words>(values);
     }
-    static Input input(const int8_t* q)
+    static Input input(const int8_t* q, const InputScale&)
     {
         Input out;
         __m128i sum = _mm_setzero_si128();

@@ -53,20 +53,20 @@ template <class T> constexpr uint64_t row_stride(uint64_t cols)
 /// Activations of one batch. All buffers are in ACTS and hold `batch` rows; "apart" stands for row_stride().
 struct Workspace {
     size_t batch = 0;
-    float* x = nullptr;          ///< (batch, embedding_length): the residual stream
-    float* normed = nullptr;     ///< (batch, embedding_length), apart
-    float* query = nullptr;      ///< (batch, head_count * head_dim)
-    float* attended = nullptr;   ///< (batch, head_count * head_dim)
-    float* gate = nullptr;       ///< (batch, feed_forward_length), apart
-    float* up = nullptr;         ///< likewise
-    float* key = nullptr;        ///< (batch, head_count_kv * head_dim): on their way into the cache
-    float* value = nullptr;      ///< likewise
-    float* partial = nullptr;    ///< (partial_rows, head_dim): what attention gave of parts of the context
-    float* peaks = nullptr;      ///< (partial_rows): its scores' largest, and
-    float* sums = nullptr;       ///< (partial_rows): the sum of their exponentials
-    size_t partial_rows = 0;     ///< queries of one head times parts; 0 where the context is never parted
-    float* rope_cos = nullptr;   ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
-    float* rope_sin = nullptr;   ///< as rope_cos
+    float* x = nullptr;        ///< (batch, embedding_length): the residual stream
+    float* normed = nullptr;   ///< (batch, embedding_length), apart
+    float* query = nullptr;    ///< (batch, head_count * head_dim)
+    float* attended = nullptr; ///< (batch, head_count * head_dim)
+    float* gate = nullptr;     ///< (batch, feed_forward_length), apart
+    float* up = nullptr;       ///< likewise
+    float* key = nullptr;      ///< (batch, head_count_kv * head_dim): on their way into the cache
+    float* value = nullptr;    ///< likewise
+    float* partial = nullptr;  ///< (partial_rows, head_dim): what attention gave of parts of the context
+    float* peaks = nullptr;    ///< (partial_rows): its scores' largest, and
+    float* sums = nullptr;     ///< (partial_rows): the sum of their exponentials
+    size_t partial_rows = 0;   ///< queries of one head times parts; 0 where the context is never parted
+    float* rope_cos = nullptr; ///< (tables, batch, head_dim / 2); where there are sliding windows two tables
+    float* rope_sin = nullptr; ///< as rope_cos
     /// (batch, widest input), apart where it is in blocks; null when no tensor is packed. Where tensors are in panels
     /// there is room for djiblas::Bf16Input's tiles in its place.
     int8_t* quantized = nullptr;

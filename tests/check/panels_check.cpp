@@ -105,7 +105,7 @@ struct Quantized {
 
     Quantized(const KernelSet& set, const Input<float>& x, size_t columns)
         : cols(columns), stride(cols + 2 * kInputBlock), q(x.size() / cols * stride, 99),
-          scales(q.size() / kInputBlock, {NAN, {NAN, NAN, NAN}})
+          scales(q.size() / kInputBlock, {NAN, {NAN, NAN, NAN}, {{{99, 99}}, {{99, 99}}}})
     {
         for (size_t b = 0; b < x.size() / cols; b++) {
             set.quantize_input(&q[b * stride], &scales[b * stride / kInputBlock], x.data() + b * cols, cols);
@@ -447,6 +447,14 @@ TEST_P(PanelsCheck, QuantizedInputsAreScalars)
                 int sum = 0;
                 for (size_t j = 0; j < 3; j++) {
                     ASSERT_EQ(ulp_distance(scales[i].sums[j], want_scales[i].sums[j]), 0u);
+                }
+                for (size_t j = 0; j < 4; j++) {
+                    const int8_t* const first = &want[i * kInputBlock + j / 2 * 16 + j % 2 * 2];
+                    int pair = 0;
+                    for (size_t k = 0; k < 16; k += 4) {
+                        pair += first[k] + first[k + 1];
+                    }
+                    ASSERT_EQ(scales[i].pairs[j / 2].sums[j % 2], pair) << j;
                 }
                 for (size_t j = 0; j < kInputBlock; j++) {
                     sum += want[i * kInputBlock + j];
