@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Products with panels on AMX's tiles of BF16 numbers, for prompts. All other kernels are those of the sets below.
-#include "kernels/amx_int8/tiles.h"
+#include "kernels/amx_tiles.h"
 
 #define LLMK_KERNEL_SET amx_bf16
 
@@ -9,7 +9,7 @@ namespace llmk::djiblas::amx_bf16 {
 
 namespace {
 
-using Tiles = amx_int8::ProcessorTiles;
+using Tiles = amx::ProcessorTiles;
 
 } // namespace
 

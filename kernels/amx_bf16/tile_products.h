@@ -10,7 +10,7 @@
 // there, as for kernels/amx_int8/tile_products.h.
 #pragma once
 
-#include "kernels/amx_int8/tiles.h"
+#include "kernels/amx_tiles.h"
 #include "kernels/panel_vectors_512.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
@@ -34,9 +34,9 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-static_assert(kPanelRows == amx_int8::kTileRows && kParts == 1);
-constexpr size_t kTileRows = amx_int8::kTileRows;
-constexpr size_t kLine = amx_int8::kTileRowBytes;
+static_assert(kPanelRows == amx::kTileRows && kParts == 1);
+constexpr size_t kTileRows = amx::kTileRows;
+constexpr size_t kLine = amx::kTileRowBytes;
 
 // Which tile is what: sums of up to four times sixteen rows of input, three of those inputs, and weights.
 constexpr int kSumsTile = 0;
@@ -45,9 +45,9 @@ constexpr int kInputTile = 4;
 constexpr int kInputTiles = 3;
 constexpr int kWeightsTile = 7;
 
-constexpr amx_int8::TileConfig tile_shapes()
+constexpr amx::TileConfig tile_shapes()
 {
-    amx_int8::TileConfig config = {};
+    amx::TileConfig config = {};
     config.palette = 1;
     for (int tile = 0; tile < 8; tile++) {
         config.rows[tile] = kTileRows;
@@ -182,7 +182,7 @@ tiles_product(float* y, size_t y_stride, const uint8_t* panel, const Bf16Input& 
 
 template <class Type> void product(float* y, size_t y_stride, const uint8_t* data, size_t panels, const Bf16Input& x)
 {
-    static constexpr amx_int8::TileConfig kShapes = tile_shapes();
+    static constexpr amx::TileConfig kShapes = tile_shapes();
     static constexpr decltype(&tiles_product<Type, 1>) kProductOf[kSumsTiles] = {
         tiles_product<Type, 1>, tiles_product<Type, 2>, tiles_product<Type, 3>, tiles_product<Type, 4>};
     constexpr size_t kRows = kSumsTiles * kTileRows;

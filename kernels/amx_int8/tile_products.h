@@ -6,14 +6,14 @@
 // kernels/panel_products.h does it, with the operations of avx512_vnni in the same order: the bits are that set's.
 //
 // The file that includes this defines LLMK_KERNEL_SET, the name of its namespace, and `Tiles` in an anonymous namespace
-// there: the operations of ProcessorTiles (tiles.h). The kernel checks include it a second time, with tiles that are
+// there: the operations of ProcessorTiles (kernels/amx_tiles.h). The kernel checks include it a second time, with tiles that are
 // computed.
 //
 // Fewer rows of input than a tile has are avx512_vnni's. The last rows of a batch share a tile with rows before them,
 // whose sums are made once more and dropped: that costs what a smaller tile would.
 #pragma once
 
-#include "kernels/amx_int8/tiles.h"
+#include "kernels/amx_tiles.h"
 #include "kernels/panel_vectors_512.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
@@ -41,10 +41,10 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-static_assert(kPanelRows == amx_int8::kTileRows && kParts == 1);
-constexpr size_t kTileRows = amx_int8::kTileRows;
+static_assert(kPanelRows == amx::kTileRows && kParts == 1);
+constexpr size_t kTileRows = amx::kTileRows;
 /// Bytes of a line of a panel, and of sums.
-constexpr size_t kLine = amx_int8::kTileRowBytes;
+constexpr size_t kLine = amx::kTileRowBytes;
 
 // Which tile is what. Two of each: one is being filled while the other's sums are used.
 constexpr int kSumsTile = 0;
@@ -52,9 +52,9 @@ constexpr int kInputTile = 2;
 constexpr int kCodesTile = 4;
 
 /// Shapes where a scale has `columns` columns.
-constexpr amx_int8::TileConfig tile_shapes(size_t columns)
+constexpr amx::TileConfig tile_shapes(size_t columns)
 {
-    amx_int8::TileConfig config = {};
+    amx::TileConfig config = {};
     config.palette = 1;
     for (int turn = 0; turn < 2; turn++) {
         config.rows[kSumsTile + turn] = kTileRows;
@@ -181,7 +181,7 @@ template <class AnyStrip> [[gnu::noinline]] void add_tile(AnyStrip& strip, size_
 template <class Type>
 void tile_product(float* y, size_t y_stride, const uint8_t* data, size_t panels, const PanelInput& x)
 {
-    static constexpr amx_int8::TileConfig kShapes = tile_shapes(kInputBlock / Type::kGroups);
+    static constexpr amx::TileConfig kShapes = tile_shapes(kInputBlock / Type::kGroups);
     if (x.batch < kTileRows) {
         kAvx512Vnni.panels->product[static_cast<size_t>(Type::kPanelType)](y, y_stride, data, panels, x);
         return;

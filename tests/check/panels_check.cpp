@@ -267,7 +267,7 @@ TEST_P(TilesCheck, GiveTheBitsOfVectors)
             set().panels->product[index](y.data(), stride, packed.data(), panels, quantized);
             djiblas::kAvx512Vnni.panels->product[index](want.data(), stride, packed.data(), panels, quantized);
             if (modelled) {
-                EXPECT_EQ(tile_model().multiplications() > before, batch >= djiblas::amx_int8::kTileRows) << batch;
+                EXPECT_EQ(tile_model().multiplications() > before, batch >= djiblas::amx::kTileRows) << batch;
             }
             ASSERT_TRUE(y.intact());
             for (size_t i = 0; i < y.size(); i++) { // what lies between the rows too

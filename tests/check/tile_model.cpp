@@ -8,8 +8,8 @@
 
 namespace llmk::check {
 
-using djiblas::amx_int8::kTileRowBytes;
-using djiblas::amx_int8::kTileRows;
+using djiblas::amx::kTileRowBytes;
+using djiblas::amx::kTileRows;
 
 namespace {
 

@@ -5,12 +5,12 @@
 // checked on machines that have none. It is strict: what faults there is remembered here as a fault.
 #pragma once
 
-#include "kernels/amx_int8/tiles.h"
+#include "kernels/amx_tiles.h"
 #include "kernels/djiblas.h"
 
 namespace llmk::check {
 
-using djiblas::amx_int8::TileConfig;
+using djiblas::amx::TileConfig;
 
 /// One processor's tiles, of palette 1. An instruction that faults changes nothing.
 class TileModel {
@@ -39,7 +39,7 @@ private:
     bool require_product(int sums, int rows, int words);
 
     TileConfig m_config = {};
-    uint8_t m_bytes[kTiles][djiblas::amx_int8::kTileRows][djiblas::amx_int8::kTileRowBytes] = {};
+    uint8_t m_bytes[kTiles][djiblas::amx::kTileRows][djiblas::amx::kTileRowBytes] = {};
     const char* m_fault = nullptr;
     size_t m_multiplications = 0;
 };

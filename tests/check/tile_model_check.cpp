@@ -13,8 +13,8 @@ namespace llmk::check {
 
 namespace {
 
-using djiblas::amx_int8::kTileRowBytes;
-using djiblas::amx_int8::kTileRows;
+using djiblas::amx::kTileRowBytes;
+using djiblas::amx::kTileRows;
 
 using Tile = uint8_t[kTileRows][kTileRowBytes];
 

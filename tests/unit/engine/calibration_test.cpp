@@ -56,7 +56,7 @@ TEST(Calibration, TheFastestIsChosen)
     EXPECT_EQ(bench.timing("sse2").prefill_ticks, 900u);
     EXPECT_EQ(bench.timing("scalar").decode_ticks, 700u);
     EXPECT_EQ(bench.tiny.engine->calibration().layers, bench.tiny.engine->model().desc.block_count);
-    EXPECT_EQ(bench.tiny.engine->calibration().batch, 16u);
+    EXPECT_EQ(bench.tiny.engine->calibration().batch, 32u);
     bench.ticks["sse2"] = 600;
     EXPECT_EQ(bench.measure(), "sse2");
 }

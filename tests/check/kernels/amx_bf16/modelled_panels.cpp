@@ -24,8 +24,8 @@ constinit const djiblas::Bf16Panels kModelledBf16Panels = djiblas::modelled_bf16
 
 void multiply_bf16_on_processor(const TileConfig& config, void* sums, const void* rows, const void* words)
 {
-    using djiblas::amx_int8::kTileRowBytes;
-    using Tiles = djiblas::amx_int8::ProcessorTiles;
+    using djiblas::amx::kTileRowBytes;
+    using Tiles = djiblas::amx::ProcessorTiles;
     Tiles::configure(config);
     Tiles::load<0>(sums, kTileRowBytes);
     Tiles::load<2>(rows, kTileRowBytes);

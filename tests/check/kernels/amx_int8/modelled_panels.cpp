@@ -36,8 +36,8 @@ constinit const djiblas::KernelSet kModelledTiles = {
 
 void multiply_on_processor(const TileConfig& config, void* sums, const void* signed_bytes, const void* unsigned_bytes)
 {
-    using djiblas::amx_int8::kTileRowBytes;
-    using Tiles = djiblas::amx_int8::ProcessorTiles;
+    using djiblas::amx::kTileRowBytes;
+    using Tiles = djiblas::amx::ProcessorTiles;
     Tiles::configure(config);
     Tiles::load<0>(sums, kTileRowBytes);
     Tiles::load<2>(signed_bytes, kTileRowBytes);

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace llmk::djiblas::amx_int8 {
+namespace llmk::djiblas::amx {
 
 /// What LDTILECFG reads: rows and bytes a row of each tile; palette 1 has eight tiles of up to 16 rows of 64 bytes.
 struct TileConfig {
@@ -56,4 +56,4 @@ struct ProcessorTiles {
 
 } // namespace
 
-} // namespace llmk::djiblas::amx_int8
+} // namespace llmk::djiblas::amx
