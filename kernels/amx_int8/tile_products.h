@@ -6,8 +6,8 @@
 // kernels/panel_products.h does it, with the operations of avx512_vnni in the same order: the bits are that set's.
 //
 // The file that includes this defines LLMK_KERNEL_SET, the name of its namespace, and `Tiles` in an anonymous namespace
-// there: the operations of ProcessorTiles (kernels/amx_tiles.h). The kernel checks include it a second time, with tiles that are
-// computed.
+// there: the operations of ProcessorTiles (kernels/amx_tiles.h). The kernel checks include it a second time, with tiles
+// that are computed.
 //
 // Fewer rows of input than a tile has are avx512_vnni's. The last rows of a batch share a tile with rows before them,
 // whose sums are made once more and dropped: that costs what a smaller tile would.
