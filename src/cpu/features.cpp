@@ -161,7 +161,7 @@ void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers)
 uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported)
 {
     const auto all_of = [supported](uint64_t state) { return (supported & state) == state ? state : 0u; };
-    return xcr0 | kXcr0Avx | all_of(kXcr0Avx512) | all_of(kXcr0Amx);
+    return (xcr0 & ~(kXcr0Avx512 | kXcr0Amx)) | kXcr0Avx | all_of(kXcr0Avx512) | all_of(kXcr0Amx);
 }
 
 CpuFeatures detect_cpu()

@@ -48,8 +48,8 @@ bool may_use_tiles();
 void decode_features(CpuFeatures& cpu, const FeatureRegisters& registers);
 
 /// XCR0 as enable_avx writes it: what is there, and YMM; the three states of AVX-512 and the two of AMX where CPUID's
-/// leaf 0xD lists all of them in `supported`. A processor refuses some of the three or two without the others, and
-/// those of AVX-512 without YMM. Intel SDM vol. 1 13.3.
+/// leaf 0xD lists all of them in `supported`, and none of them otherwise. A processor refuses some of the three or two
+/// without the others, and those of AVX-512 without YMM. Intel SDM vol. 1 13.3.
 uint64_t xcr0_with_vectors(uint64_t xcr0, uint64_t supported);
 
 /// Reads CPUID and XCR0 (only when OSXSAVE is set: XGETBV faults otherwise). Never faults on any x86-64.

@@ -197,6 +197,7 @@ TEST(Xcr0, ZmmAndTileStateOnlyWhereAllOfItIsSupported)
     EXPECT_EQ(xcr0_with_vectors(1, 0x602e7), 0x600e7u);
     EXPECT_EQ(xcr0_with_vectors(1, 0x60007), 0x60007u);
     EXPECT_EQ(xcr0_with_vectors(1, 0x202e7), 0xe7u) << "tile data and configuration go together";
+    EXPECT_EQ(xcr0_with_vectors(0x602e7, 0x202e7), 0x2e7u) << "what was on alone goes off";
     EXPECT_EQ(xcr0_with_vectors(1, 0x402e7), 0xe7u);
     EXPECT_EQ(xcr0_with_vectors(0x201, 0x2e7), 0x2e7u) << "what is on stays on";
 }
