@@ -42,6 +42,14 @@ struct Vectors512 {
     }
 };
 
+/// Of sets whose products want codes without a sign: signed ones get 128 added. All of them have to have the same
+/// bias, which another would round unlike.
+struct UnsignedCodes512 : Vectors512 {
+    static constexpr int kSignedBias = 128;
+
+    static Words signed_codes(Words w) { return w ^ 0x80808080u; }
+};
+
 } // namespace
 
 } // namespace llmk::djiblas

@@ -94,7 +94,11 @@ def split_instruction(text: str) -> tuple[str, str]:
 
 def objection(allowed: str, mnemonic: str, operands: str) -> str:
     """Why this instruction may not be where only `allowed` is; empty if it may."""
-    if allowed.startswith("amx"):
+    if allowed == "amx_bf16":
+        return ""
+    if "bf16" in mnemonic:
+        return "BF16"
+    if allowed == "amx_int8":
         return ""
     if TILES.match(mnemonic) or "%tmm" in operands:
         return "AMX"

@@ -17,12 +17,8 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-struct Isa : Vectors512 {
-    /// Codes without a sign: a byte of a lane is one then by a shift or a mask.
-    static constexpr int kSignedBias = 128;
-
-    static Words signed_codes(Words w) { return w ^ 0x80808080u; }
-};
+/// Of codes without a sign a byte of a lane is one by a shift or a mask.
+using Isa = UnsignedCodes512;
 
 } // namespace
 
@@ -110,7 +106,7 @@ template <size_t kCount, int kFirst = 0, class Function> void for_each_tile(cons
 /// 32 columns are multiplied, the next ones are unpacked.
 template <class Type, size_t kCount> class PanelTiles {
 public:
-    /// `inputs` are the first sixteen rows', tile_values from tile to tile, row_values to the next sixteen rows.
+    /// `inputs` are the first sixteen rows', kBf16TileValues from tile to tile, row_values to the next sixteen rows.
     PanelTiles(const uint16_t* inputs, size_t row_values) : m_inputs(inputs), m_row_values(row_values) {}
 
     void multiply(const uint8_t* unit, size_t blocks)

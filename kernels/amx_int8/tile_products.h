@@ -20,12 +20,7 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-struct Isa : Vectors512 {
-    /// Unsigned codes, as avx512_vnni has them: another bias would round otherwise.
-    static constexpr int kSignedBias = 128;
-
-    static Words signed_codes(Words w) { return w ^ 0x80808080u; }
-
+struct Isa : UnsignedCodes512 {
     // For the loops over vectors, which are not compiled here.
     static constexpr size_t kTokens = 1;
     template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input input);

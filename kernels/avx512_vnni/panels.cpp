@@ -10,11 +10,8 @@ namespace llmk::djiblas::avx512_vnni {
 
 namespace {
 
-struct Isa : Vectors512 {
+struct Isa : UnsignedCodes512 {
     static constexpr size_t kTokens = 8;
-    static constexpr int kSignedBias = 128;
-
-    static Words signed_codes(Words w) { return w ^ 0x80808080u; }
 
     static Ints accumulate(Ints sum, Words codes, Words input)
     {

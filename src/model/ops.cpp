@@ -20,8 +20,8 @@ constexpr size_t kStreamsPerProcessor = 4;
 /// Below this a hand-over (some microseconds on a host) costs more than the second processor brings.
 constexpr uint64_t kSmallestPart = 16 * 1024;
 
-/// Rows of input from which on a tile of them is worth its while.
-constexpr size_t kBf16Batch = 12;
+/// Rows of input from which on tiles of BF16 are worth their while: they fill one.
+constexpr size_t kBf16Batch = djiblas::kBf16TileRows;
 
 /// Multiply-adds that quantizing a value costs about as much as.
 constexpr uint64_t kQuantizeCost = 4;

@@ -340,9 +340,10 @@ TEST_P(Bf16PanelsCheck, EachWeightIsWhatTheFileSays)
         const std::vector<float> y = product(type, repacked, kPanels, x, cols, kRows);
         for (size_t c = 0; c < cols; c++) {
             for (size_t r = 0; r < kRows; r++) {
-                // A value that lies between two numbers of BF16 may become either.
+                // Half a unit in the last of eight bits; a value that lies between two numbers may become either.
                 const double want = static_cast<double>(values[r * cols + c]);
-                ASSERT_TRUE(near(y[c * kRows + r], values[r * cols + c], 0x1.01p-8 * std::fabs(want) + 1e-6))
+                const double half_unit = want == 0.0 ? 0.0 : std::ldexp(1.0, std::ilogb(want) - 8);
+                ASSERT_TRUE(near(y[c * kRows + r], values[r * cols + c], 1.01 * half_unit + 1e-6))
                     << packed.name << ", row " << r << ", column " << c << ": " << y[c * kRows + r] << " for " << want;
             }
         }

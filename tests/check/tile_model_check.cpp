@@ -209,8 +209,7 @@ TEST(TileModel, DoesWhatTheProcessorDoes)
     }
 }
 
-/// Whole numbers whose products and sums are exact, so that the order does not matter; and numbers that round, where
-/// the order of the manual has to be the model's.
+/// Whole numbers, whose products and sums are exact, so that the order does not matter.
 TEST(TileModel, SumsOfBf16Products)
 {
     std::mt19937 random(7);

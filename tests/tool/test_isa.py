@@ -42,6 +42,17 @@ def test_avx512_in_the_avx2_folder_is_found(name: str, tmp_path: Path) -> None:
     assert "AVX-512" in result.stderr
 
 
+def test_bf16_in_the_amx_int8_folder_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "kernels/amx_int8"
+    folder.mkdir(parents=True)
+    (folder / "panels.o").write_bytes(built("efi/kernels/amx_bf16/panels.o").read_bytes())
+    result = isa_lint(folder / "panels.o")
+    assert result.returncode == 1
+    assert ": BF16, in " in result.stderr
+    for mnemonic in ("tdpbf16ps", "vcvtne2ps2bf16"):
+        assert mnemonic in result.stderr, mnemonic
+
+
 def test_amx_in_the_avx512_vnni_folder_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "kernels/avx512_vnni"
     folder.mkdir(parents=True)
