@@ -266,8 +266,18 @@ struct KernelSet {
     /// Products with panels.
     const PanelKernels* panels = nullptr;
 
+    // The same for memory that answers late (many processors, many channels): rows are asked for in several places at a
+    // time, and further ahead. Same bits. A set that has a kernel above has its own here too, or the same once more.
+    decltype(gemv_f32) gemv_f32_far = nullptr;
+    decltype(gemv_f16) gemv_f16_far = nullptr;
+    decltype(gemv_bf16) gemv_bf16_far = nullptr;
+    const PanelKernels* panels_far = nullptr; ///< for one row of input only
+
     /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
     const Bf16Panels* bf16_panels = nullptr;
+
+    /// No kernel: which of the above to take. Calibration sets it in a completed set.
+    bool far_memory = false;
 };
 
 /// Puts sixteen rows of so many blocks each, one behind the other at `rows`, in the layout of a panel. `panel` and

@@ -174,17 +174,34 @@ requires(Type::kIntegerScales) struct Sum<Type> {
     }
 };
 
-/// A product with one row of input waits for memory: asks for what kCount blocks of a later unit hold, the i-th of
-/// `parts` parts of it. The address may lie past the end of the weights; a prefetch does not mind.
-template <class Type, size_t kCount> inline void fetch_ahead(const uint8_t* unit, size_t b, size_t i, size_t parts)
+/// How a product with one row of input, which waits for memory, goes through the panels.
+struct Reading {
+    size_t panels; ///< side by side
+    size_t far;    ///< so many bytes ahead lines are asked for, for the second-level cache; 0: not
+    size_t near;   ///< likewise, for the first-level cache
+};
+
+/// Memory answers soon, and likes one stream best.
+constexpr Reading kNearMemory = {1, 0, 12288};
+/// Memory answers late: more is under way where it is asked in several places at a time, and a stream that the
+/// processor's own prefetch follows ends with each 4 KiB. Types with two scales to 32 columns lie in three or four
+/// places themselves; those panels are asked for further ahead, twice.
+template <class Type> constexpr Reading kFarMemory = Type::kGroups == 1 ? Reading{8, 0, 1024} : Reading{1, 12288, 2048};
+
+/// Asks for what kCount blocks of a later unit hold, the i-th of `parts` parts of it. The address may lie past the end
+/// of the weights; a prefetch does not mind.
+template <class Type, size_t kCount, Reading kReading>
+inline void fetch_ahead(const uint8_t* unit, size_t b, size_t i, size_t parts)
 {
-    constexpr size_t kAhead = 12288;
     constexpr size_t kLine = 64;
     constexpr size_t kBytes = Type::kUnitBytes / Type::kBlocks;
     constexpr size_t kLines = (kCount * kBytes + kLine - 1) / kLine;
-    const uintptr_t address = reinterpret_cast<uintptr_t>(unit) + kAhead + b * kBytes;
+    const uintptr_t address = reinterpret_cast<uintptr_t>(unit) + b * kBytes;
     for (size_t line = i * kLines / parts; line < (i + 1) * kLines / parts; line++) {
-        __builtin_prefetch(reinterpret_cast<const void*>(address + kLine * line));
+        if constexpr (kReading.far != 0) {
+            __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.far + kLine * line), 0, 2);
+        }
+        __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.near + kLine * line));
     }
 }
 
@@ -206,9 +223,6 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             parts[p].load(panel, first_part + p);
         }
         for (size_t i = 0; i < Type::kBlocks; i++) {
-            if constexpr (kTokens == 1) {
-                fetch_ahead<Type, 1>(panel, i, 0, 1);
-            }
             const size_t b = Type::block(i);
             const size_t at = block + b;
             typename Isa::Input inputs[kTokens];
@@ -252,42 +266,71 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
     }
 }
 
-/// kTogether blocks by one row of input, word by word, so that what they and the parts share is loaded once.
-template <class Type, class Set> void blocks_together(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
-                                                      const InputScale* scales, const uint8_t* panel)
+/// kCount blocks of a unit by one row of input, from the i-th on. The unit's part of that row begins at q.
+template <class Type, size_t kCount, Reading kReading, class Set> inline void
+add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const InputScale* scales, const uint8_t* unit)
 {
-    Dot<Type, Set> dots[Type::kTogether][kParts];
-    typename Set::Input inputs[Type::kTogether];
 #pragma GCC unroll 2
-    for (size_t s = 0; s < Type::kTogether; s++) {
-        const size_t b = Type::block(first + s);
-        inputs[s] = Set::input(q + b * kInputBlock, scales[b]);
-    }
-#pragma GCC unroll 8
-    for (size_t i = 0; i < kQuads; i++) {
-        const size_t place = Dot<Type, Set>::place(i);
-        fetch_ahead<Type, Type::kTogether>(panel, first, i, kQuads);
-#pragma GCC unroll 2
-        for (size_t s = 0; s < Type::kTogether; s++) {
-            const size_t b = Type::block(first + s);
-#pragma GCC unroll 4
-            for (size_t p = 0; p < kParts; p++) {
-                dots[s][p].add(parts[p], b, i, parts[p].code(b, place), inputs[s]);
-            }
-        }
-    }
-#pragma GCC unroll 2
-    for (size_t s = 0; s < Type::kTogether; s++) {
-        const size_t b = Type::block(first + s);
+    for (size_t n = 0; n < kCount; n++) {
+        fetch_ahead<Type, 1, kReading>(unit, i + n, 0, 1);
+        const size_t b = Type::block(i + n);
+        const typename Set::Input input = Set::input(q + b * kInputBlock, scales[b]);
 #pragma GCC unroll 4
         for (size_t p = 0; p < kParts; p++) {
-            sums[p].add(parts[p], b, dots[s][p].sums, scales[b]);
+            Words codes[kQuads];
+            parts[p].codes(b, codes);
+            Dot<Type, Set> dot;
+            dot.take(parts[p], b, codes, input);
+            sums[p].add(parts[p], b, dot.sums, scales[b]);
         }
     }
 }
 
-/// A panel by one row of input, by blocks_together().
-template <class Type> void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scales, size_t cols)
+/// The same word by word, so that what the blocks and the parts share is loaded once.
+template <class Type, size_t kCount, Reading kReading, class Set>
+requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
+                                              const InputScale* scales, const uint8_t* unit)
+{
+    Dot<Type, Set> dots[kCount][kParts];
+    typename Set::Input inputs[kCount];
+#pragma GCC unroll 2
+    for (size_t n = 0; n < kCount; n++) {
+        const size_t b = Type::block(first + n);
+        inputs[n] = Set::input(q + b * kInputBlock, scales[b]);
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kQuads; i++) {
+        const size_t place = Dot<Type, Set>::place(i);
+        fetch_ahead<Type, kCount, kReading>(unit, first, i, kQuads);
+#pragma GCC unroll 2
+        for (size_t n = 0; n < kCount; n++) {
+            const size_t b = Type::block(first + n);
+#pragma GCC unroll 4
+            for (size_t p = 0; p < kParts; p++) {
+                dots[n][p].add(parts[p], b, i, parts[p].code(b, place), inputs[n]);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (size_t n = 0; n < kCount; n++) {
+        const size_t b = Type::block(first + n);
+#pragma GCC unroll 4
+        for (size_t p = 0; p < kParts; p++) {
+            sums[p].add(parts[p], b, dots[n][p].sums, scales[b]);
+        }
+    }
+}
+
+template <class Type> void store(float* y, const Sum<Type>* sums)
+{
+    for (size_t p = 0; p < kParts; p++) {
+        __builtin_memcpy(y + p * kVectorRows, &sums[p].total, sizeof(Floats));
+    }
+}
+
+/// A panel by one row of input.
+template <class Type, Reading kReading>
+void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scales, size_t cols)
 {
     Sum<Type> sums[kParts] = {};
     for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
@@ -295,10 +338,9 @@ template <class Type> void row(float* y, const uint8_t* panel, const int8_t* q, 
         for (size_t p = 0; p < kParts; p++) {
             parts[p].load(panel, p);
         }
-        // Unrolled, shifts that depend on the number of a block are constants.
-#pragma GCC unroll 2
+#pragma GCC unroll 1
         for (size_t b = 0; b < Type::kBlocks; b += Type::kTogether) {
-            blocks_together<Type, Isa>(sums, parts, b, q, scales, panel);
+            add_blocks<Type, Type::kTogether, kReading, Isa>(sums, parts, b, q, scales, panel);
         }
         for (size_t p = 0; p < kParts; p++) {
             sums[p].end_unit(parts[p]);
@@ -306,8 +348,36 @@ template <class Type> void row(float* y, const uint8_t* panel, const int8_t* q, 
         q += Type::kFields.values;
         scales += Type::kBlocks;
     }
-    for (size_t p = 0; p < kParts; p++) {
-        __builtin_memcpy(y + p * kVectorRows, &sums[p].total, sizeof(Floats));
+    store<Type>(y, sums);
+}
+
+/// Up to kReading.panels panels by one row of input, a block or two of each in turn.
+template <class Type, Reading kReading> void rows_side_by_side(float* y, const uint8_t* panel, size_t panels,
+                                                               size_t panel_bytes, const int8_t* q,
+                                                               const InputScale* scales, size_t cols)
+{
+    Sum<Type> sums[kReading.panels][kParts] = {};
+    for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
+        Type parts[kReading.panels][kParts];
+#pragma GCC unroll 1
+        for (size_t b = 0; b < Type::kBlocks; b += Type::kTogether) {
+#pragma GCC unroll 1
+            for (size_t s = 0; s < panels; s++) {
+                const uint8_t* const unit = panel + s * panel_bytes;
+                for (size_t p = 0; b == 0 && p < kParts; p++) {
+                    parts[s][p].load(unit, p);
+                }
+                add_blocks<Type, Type::kTogether, kReading, Isa>(sums[s], parts[s], b, q, scales, unit);
+                for (size_t p = 0; b + Type::kTogether == Type::kBlocks && p < kParts; p++) {
+                    sums[s][p].end_unit(parts[s][p]);
+                }
+            }
+        }
+        q += Type::kFields.values;
+        scales += Type::kBlocks;
+    }
+    for (size_t s = 0; s < panels; s++) {
+        store<Type>(y + s * kPanelRows, sums[s]);
     }
 }
 
@@ -320,17 +390,6 @@ size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const Pa
         }
     }
     return token;
-}
-
-template <class Type, class Set>
-void one_row(float* y, size_t y_stride, const uint8_t* panel, const PanelInput& x, size_t token)
-{
-    if constexpr (Set::kByWord) {
-        row<Type>(y + token * y_stride, panel, x.q + token * x.stride, x.scales + token * (x.stride / kInputBlock),
-                  x.cols);
-    } else {
-        tile<Type, 1, kParts>(y, y_stride, panel, 0, x, token);
-    }
 }
 
 /// Rows of input that are few enough for every set.
@@ -349,7 +408,25 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
         for (; token < x.batch; token++) {
-            one_row<Type, Isa>(y, y_stride, data, x, token);
+            row<Type, kNearMemory>(y + token * y_stride, data, x.q + token * x.stride,
+                                   x.scales + token * (x.stride / kInputBlock), x.cols);
+        }
+    }
+}
+
+/// A PanelProduct with one row of input, from memory that answers late.
+template <class Type> void far_product(float* y, size_t, const uint8_t* data, size_t panels, const PanelInput& x)
+{
+    constexpr Reading kReading = kFarMemory<Type>;
+    const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
+    for (size_t i = 0; i < panels; i += kReading.panels) {
+        float* const out = y + i * kPanelRows;
+        const uint8_t* const panel = data + i * panel_bytes;
+        if constexpr (kReading.panels == 1) {
+            row<Type, kReading>(out, panel, x.q, x.scales, x.cols);
+        } else {
+            const size_t count = panels - i < kReading.panels ? panels - i : kReading.panels;
+            rows_side_by_side<Type, kReading>(out, panel, count, panel_bytes, x.q, x.scales, x.cols);
         }
     }
 }
@@ -385,6 +462,10 @@ template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, co
 /// These loops, for a table of products.
 template <class Type> struct VectorLoops {
     static constexpr PanelProduct kProduct = product<Type>;
+};
+
+template <class Type> struct FarLoops {
+    static constexpr PanelProduct kProduct = far_product<Type>;
 };
 
 /// Loops<Type>::kProduct of all types, in the order of PanelType.

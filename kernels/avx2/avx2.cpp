@@ -231,6 +231,10 @@ constinit const KernelSet kAvx2 = {
     .dequantize_iq4_xs = avx2::dequantize_iq4_xs,
     .quantize_input = avx2::quantize_input,
     .panels = &avx2::kPanels,
+    .gemv_f32_far = avx2::gemv_f32_far,
+    .gemv_f16_far = avx2::gemv_f16_far,
+    .gemv_bf16_far = avx2::gemv_bf16_far,
+    .panels_far = &avx2::kFarPanels,
 };
 
 } // namespace llmk::djiblas

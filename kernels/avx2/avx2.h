@@ -11,6 +11,7 @@ namespace llmk::djiblas::avx2 {
 // gemm.cpp
 float dot_f32(const float* a, const float* b, size_t n);
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols);
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
@@ -47,6 +48,7 @@ void dequantize_iq4_xs(float* out, const uint8_t* blocks, size_t n);
 
 // panels.cpp
 extern const PanelKernels kPanels;
+extern const PanelKernels kFarPanels;
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
 // activations.cpp
@@ -67,5 +69,7 @@ void rope_halves(float* x, const float* cos, const float* sin, size_t heads, siz
 // half.cpp
 void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 
 } // namespace llmk::djiblas::avx2

@@ -4,7 +4,7 @@
 // both contiguous; lanes are summed once, at the end. Blocking is in registers (rows x batch) and, for SGEMM, in
 // cache.
 #include "kernels/avx2/avx2.h"
-#include "kernels/avx2/vector.h"
+#include "kernels/avx2/row_sums.h"
 
 namespace llmk::djiblas::avx2 {
 
@@ -56,7 +56,7 @@ constexpr size_t kPrefetchBytes = 4096;
 template <size_t kBatch>
 void row_dots(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t n)
 {
-    constexpr size_t kSums = 4; // hide the latency of the multiply-add
+    constexpr size_t kSums = kRowSums;
     constexpr size_t kLineFloats = 16;
     __m256 sums[kBatch][kSums];
 #pragma GCC unroll 4
@@ -80,25 +80,10 @@ void row_dots(float* y, size_t y_stride, const float* w, const float* x, size_t 
             }
         }
     }
-    for (; c + kLanes <= n; c += kLanes) {
-        const __m256 weights = _mm256_loadu_ps(w + c);
-#pragma GCC unroll 4
-        for (size_t b = 0; b < kBatch; b++) {
-            sums[b][0] = _mm256_fmadd_ps(weights, _mm256_loadu_ps(x + b * x_stride + c), sums[b][0]);
-        }
-    }
-    if (c < n) {
-        const __m256i mask = lane_mask(n - c);
-        const __m256 weights = _mm256_maskload_ps(w + c, mask);
-#pragma GCC unroll 4
-        for (size_t b = 0; b < kBatch; b++) {
-            sums[b][0] = _mm256_fmadd_ps(weights, _mm256_maskload_ps(x + b * x_stride + c, mask), sums[b][0]);
-        }
-    }
 #pragma GCC unroll 4
     for (size_t b = 0; b < kBatch; b++) {
-        const __m256 low = _mm256_add_ps(sums[b][0], sums[b][1]);
-        y[b * y_stride] = sum_lanes(_mm256_add_ps(low, _mm256_add_ps(sums[b][2], sums[b][3])));
+        y[b * y_stride] =
+            end_of_row<F32>(sums[b], reinterpret_cast<const uint8_t*>(w + c), x + b * x_stride + c, n - c);
     }
 }
 
@@ -227,6 +212,11 @@ void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols
     for (size_t r = 0; r < rows; r++) {
         row_dots<1>(y + r, 0, w + r * cols, x, 0, cols);
     }
+}
+
+void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_side_by_side<F32>(y, reinterpret_cast<const uint8_t*>(w), x, rows, cols);
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

@@ -2,7 +2,7 @@
 //
 // Products with binary16 and bfloat16 weights, converted in registers on the way.
 #include "kernels/avx2/avx2.h"
-#include "kernels/avx2/vector.h"
+#include "kernels/avx2/row_sums.h"
 
 namespace llmk::djiblas::avx2 {
 
@@ -16,21 +16,10 @@ constexpr size_t kWidestSingle = 4096;
 constexpr size_t kPrefetchBytes = 4096;
 constexpr size_t kLineBytes = 64;
 
-struct F16 {
-    static __m256 widen(__m128i halves) { return _mm256_cvtph_ps(halves); }
-};
-
-struct Bf16 {
-    static __m256 widen(__m128i halves)
-    {
-        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
-    }
-};
-
 /// y[r] = w[r] . x for kRows rows of n values, a cache line of each at a time.
 template <class Type, size_t kRows> void rows_dot(float* y, const uint8_t* w, const float* x, size_t n)
 {
-    constexpr size_t kSums = 4; // hide the latency of the multiply-add
+    constexpr size_t kSums = kRowSums;
     const size_t row_bytes = 2 * n;
     __m256 sums[kRows][kSums];
     for (size_t r = 0; r < kRows; r++) {
@@ -50,25 +39,12 @@ template <class Type, size_t kRows> void rows_dot(float* y, const uint8_t* w, co
             const __m256 inputs = _mm256_loadu_ps(x + at);
 #pragma GCC unroll 2
             for (size_t r = 0; r < kRows; r++) {
-                const auto* halves = reinterpret_cast<const __m128i*>(w + r * row_bytes + 2 * at);
-                sums[r][i] = _mm256_fmadd_ps(Type::widen(_mm_loadu_si128(halves)), inputs, sums[r][i]);
+                sums[r][i] = _mm256_fmadd_ps(Type::load(w + r * row_bytes + 2 * at), inputs, sums[r][i]);
             }
-        }
-    }
-    for (; c < n; c += kLanes) {
-        const size_t left = n - c < kLanes ? n - c : kLanes;
-        const __m256 inputs = _mm256_maskload_ps(x + c, lane_mask(left));
-        for (size_t r = 0; r < kRows; r++) {
-            alignas(16) uint16_t halves[kLanes] = {};
-            for (size_t i = 0; i < left; i++) {
-                __builtin_memcpy(halves + i, w + r * row_bytes + 2 * (c + i), sizeof(uint16_t));
-            }
-            const __m256 weights = Type::widen(_mm_load_si128(reinterpret_cast<const __m128i*>(halves)));
-            sums[r][0] = _mm256_fmadd_ps(weights, inputs, sums[r][0]);
         }
     }
     for (size_t r = 0; r < kRows; r++) {
-        y[r] = sum_lanes(_mm256_add_ps(_mm256_add_ps(sums[r][0], sums[r][1]), _mm256_add_ps(sums[r][2], sums[r][3])));
+        y[r] = end_of_row<Type>(sums[r], w + r * row_bytes + 2 * c, x + c, n - c);
     }
 }
 
@@ -92,6 +68,16 @@ void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t co
 void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
 {
     gemv<Bf16>(y, w, x, rows, cols);
+}
+
+void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_side_by_side<F16>(y, w, x, rows, cols);
+}
+
+void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_side_by_side<Bf16>(y, w, x, rows, cols);
 }
 
 } // namespace llmk::djiblas::avx2

@@ -71,6 +71,7 @@ struct Isa : Vectors256 {
 namespace llmk::djiblas::avx2 {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
+constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
 {

@@ -107,8 +107,8 @@ constinit const KernelSet kAvx512 = {
     .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512,
     .dot_f32 = avx512::dot_f32,
     .gemv_f32 = avx512::gemv_f32,
-    .gemv_f16 = nullptr,
-    .gemv_bf16 = nullptr,
+    .gemv_f16 = avx512::gemv_f16,
+    .gemv_bf16 = avx512::gemv_bf16,
     .gemm_f32 = avx512::gemm_f32,
     .gemm_f32_exact = avx512::gemm_f32_exact,
     .attention_f32 = avx512::attention_f32,
@@ -125,6 +125,10 @@ constinit const KernelSet kAvx512 = {
     .add = avx512::add,
     .quantize_input = avx512::quantize_input,
     .panels = &avx512::kPanels,
+    .gemv_f32_far = avx512::gemv_f32_far,
+    .gemv_f16_far = avx512::gemv_f16_far,
+    .gemv_bf16_far = avx512::gemv_bf16_far,
+    .panels_far = &avx512::kFarPanels,
 };
 
 } // namespace llmk::djiblas

@@ -11,13 +11,21 @@ namespace llmk::djiblas::avx512 {
 // gemm.cpp
 float dot_f32(const float* a, const float* b, size_t n);
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols);
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                     size_t cols, size_t batch);
 
+// half.cpp
+void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+
 // panels.cpp
 extern const PanelKernels kPanels;
+extern const PanelKernels kFarPanels;
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
 // attention.cpp

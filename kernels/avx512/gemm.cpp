@@ -4,85 +4,15 @@
 // columns, where weights and activations are both contiguous; lanes are summed once, at the end. SGEMM of a larger
 // batch turns a piece of the weights at a time, so that a vector holds a column of sixteen rows.
 #include "kernels/avx512/avx512.h"
-#include "kernels/avx512/vector.h"
+#include "kernels/avx512/row_products.h"
 
 namespace llmk::djiblas::avx512 {
 
 namespace {
 
 constexpr size_t kLineFloats = 16;
-constexpr size_t kGemvRows = 4;
 
-/// What all products of one call have in common.
-struct Rows {
-    size_t y_stride;
-    size_t x_stride;
-    size_t cols;
-};
-
-/// y[b][r] = w[r] . x[b] for kRows rows and kBatch inputs, two cache lines of a row at a time. Meanwhile the rows after
-/// them are asked for in the order of their addresses: memory sees one stream. (Read so, a Zen 5's memory gives 96 % of
-/// what it gives to a plain loop; 80 % when the lines are asked for in the order of their use.) Past the last row there
-/// is nothing, and a prefetch does not mind: it is an address, not an access. The order of operations of a sum is the
-/// same for any kRows and kBatch.
-template <size_t kRows, size_t kBatch> void rows_dot(float* y, const float* w, const float* x, const Rows& rows)
-{
-    constexpr size_t kSums = 2; // of a product; hide the latency of the multiply-add
-    const size_t n = rows.cols;
-    const size_t x_stride = rows.x_stride;
-    __m512 sums[kBatch][kRows][kSums];
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatch; b++) {
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; r++) {
-            sums[b][r][0] = sums[b][r][1] = _mm512_setzero_ps();
-        }
-    }
-    size_t ahead = kRows * n;
-    size_t c = 0;
-    for (; c + kSums * kLanes <= n; c += kSums * kLanes) {
-#pragma GCC unroll 8
-        for (size_t line = 0; line < kSums * kRows; line++, ahead += kLineFloats) {
-            prefetch(w, ahead);
-        }
-#pragma GCC unroll 2
-        for (size_t i = 0; i < kSums; i++) {
-            __m512 inputs[kBatch];
-#pragma GCC unroll 8
-            for (size_t b = 0; b < kBatch; b++) {
-                inputs[b] = _mm512_loadu_ps(x + b * x_stride + c + i * kLanes);
-            }
-#pragma GCC unroll 4
-            for (size_t r = 0; r < kRows; r++) {
-                const __m512 weights = _mm512_loadu_ps(w + r * n + c + i * kLanes);
-#pragma GCC unroll 8
-                for (size_t b = 0; b < kBatch; b++) {
-                    sums[b][r][i] = _mm512_fmadd_ps(weights, inputs[b], sums[b][r][i]);
-                }
-            }
-        }
-    }
-    for (; c < n; c += kLanes) {
-        const __mmask16 mask = lane_mask(n - c);
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; r++, ahead += kLineFloats) {
-            prefetch(w, ahead);
-            const __m512 weights = _mm512_maskz_loadu_ps(mask, w + r * n + c);
-#pragma GCC unroll 8
-            for (size_t b = 0; b < kBatch; b++) {
-                const __m512 inputs = _mm512_maskz_loadu_ps(mask, x + b * x_stride + c);
-                sums[b][r][0] = _mm512_fmadd_ps(weights, inputs, sums[b][r][0]);
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatch; b++) {
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; r++) {
-            y[b * rows.y_stride + r] = sum_lanes(_mm512_add_ps(sums[b][r][0], sums[b][r][1]));
-        }
-    }
-}
+inline const uint8_t* bytes(const float* w) { return reinterpret_cast<const uint8_t*>(w); }
 
 /// Two rows and six inputs: 24 sums, six inputs and a weight are 31 of the 32 registers.
 constexpr size_t kExactRows = 2;
@@ -93,7 +23,7 @@ template <size_t kRows, size_t kBatch = kExactBatch>
 void rows_dot_of(size_t batch, float* y, const float* w, const float* x, const Rows& rows)
 {
     for (; batch >= kBatch; batch -= kBatch, y += kBatch * rows.y_stride, x += kBatch * rows.x_stride) {
-        rows_dot<kRows, kBatch>(y, w, x, rows);
+        rows_dot<F32, kRows, kBatch>(y, bytes(w), x, rows);
     }
     if constexpr (kBatch > 1) {
         rows_dot_of<kRows, kBatch - 1>(batch, y, w, x, rows);
@@ -395,20 +325,18 @@ void block_product(float* y, const float* w, const float* x, size_t rows, size_t
 float dot_f32(const float* a, const float* b, size_t n)
 {
     float sum;
-    rows_dot<1, 1>(&sum, a, b, {0, 0, n});
+    rows_dot<F32, 1, 1>(&sum, bytes(a), b, {0, 0, n});
     return sum;
 }
 
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    const Rows one = {0, 0, cols};
-    size_t r = 0;
-    for (; r + kGemvRows <= rows; r += kGemvRows) {
-        rows_dot<kGemvRows, 1>(y + r, w + r * cols, x, one);
-    }
-    for (; r < rows; r++) {
-        rows_dot<1, 1>(y + r, w + r * cols, x, one);
-    }
+    gemv<F32, Streams::one>(y, bytes(w), x, rows, cols);
+}
+
+void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    gemv<F32, Streams::side_by_side>(y, bytes(w), x, rows, cols);
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

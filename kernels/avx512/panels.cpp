@@ -53,6 +53,7 @@ struct Isa : Vectors512 {
 namespace llmk::djiblas::avx512 {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
+constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
 namespace {
 

@@ -44,6 +44,7 @@ namespace avx512_vnni {
 namespace {
 
 constinit const PanelKernels kPanels = kPanelProducts<BatchLoops>;
+constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
 } // namespace
 
@@ -54,6 +55,7 @@ constinit const KernelSet kAvx512Vnni = {
     .title = "AVX-512+VNNI",
     .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Vnni,
     .panels = &avx512_vnni::kPanels,
+    .panels_far = &avx512_vnni::kFarPanels,
 };
 
 } // namespace llmk::djiblas

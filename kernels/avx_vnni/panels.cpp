@@ -44,6 +44,7 @@ namespace avx_vnni {
 namespace {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
+constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
 } // namespace
 
@@ -54,6 +55,7 @@ constinit const KernelSet kAvxVnni = {
     .title = "AVX-VNNI",
     .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvxVnni,
     .panels = &avx_vnni::kPanels,
+    .panels_far = &avx_vnni::kFarPanels,
 };
 
 } // namespace llmk::djiblas

@@ -258,6 +258,10 @@ constinit const KernelSet kScalar = {
     .dequantize_iq4_xs = scalar::dequantize_iq4_xs,
     .quantize_input = quantize_input,
     .panels = &scalar::kPanels,
+    .gemv_f32_far = gemv_f32,
+    .gemv_f16_far = scalar::gemv_f16,
+    .gemv_bf16_far = scalar::gemv_bf16,
+    .panels_far = &scalar::kPanels,
 };
 
 } // namespace llmk::djiblas

@@ -101,6 +101,7 @@ struct Isa {
 namespace llmk::djiblas::sse2 {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
+constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
 {

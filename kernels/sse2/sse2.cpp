@@ -235,6 +235,10 @@ constinit const KernelSet kSse2 = {
     .dequantize_q6_k = sse2::dequantize_q6_k,
     .quantize_input = sse2::quantize_input,
     .panels = &sse2::kPanels,
+    .gemv_f32_far = sse2::gemv_f32_far,
+    .gemv_f16_far = sse2::gemv_f16,
+    .gemv_bf16_far = sse2::gemv_bf16,
+    .panels_far = &sse2::kFarPanels,
 };
 
 } // namespace llmk::djiblas

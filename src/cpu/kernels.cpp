@@ -54,7 +54,8 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
                          &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k,
                          &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k,
                          &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs,
-                         &KernelSet::quantize_input, &KernelSet::panels);
+                         &KernelSet::quantize_input, &KernelSet::panels, &KernelSet::gemv_f32_far,
+                         &KernelSet::gemv_f16_far, &KernelSet::gemv_bf16_far, &KernelSet::panels_far);
         }
     }
     return set;

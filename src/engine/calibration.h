@@ -16,10 +16,17 @@ struct ProcessorTiming {
     uint64_t prefill_ticks = 0;
 };
 
+/// What calibration saw of memory: passes of one token through the same layers. 0: no measurement.
+struct MemoryTiming {
+    uint64_t near_ticks = 0; ///< weights read as one stream
+    uint64_t far_ticks = 0;  ///< KernelSet::far_memory
+};
+
 struct Calibration {
     uint64_t layers = 0; ///< that each pass went through; 0: there was no calibration
     size_t batch = 0;    ///< tokens of the passes that count as prefill
     ProcessorTiming processors[8];
+    MemoryTiming memory;
 };
 
 /// Times each candidate, and leaves the fastest in `kernels`, which must be what the session runs on: some passes of
@@ -34,5 +41,11 @@ void use_processors(Platform& platform, size_t most);
 /// small model's work; memory may be busy with fewer), and leaves the best number in use. All must be in use,
 /// calibrate_kernels must have run.
 void calibrate_processors(Platform& platform, Session& session, Calibration& calibration);
+
+/// Times how the weights are read, of `set`, which must be the one that the session runs on, and leaves the faster way
+/// in set.far_memory: far ahead and side by side where that saves a thirtieth. Nothing is measured where the context
+/// has no room for a token.
+void calibrate_memory(Platform& platform, Session& session, const ModelDesc& desc, KernelSet& set,
+                      Calibration& calibration);
 
 } // namespace llmk

@@ -35,6 +35,14 @@ bool Engine::some_processors_rest() { return m_calibration.processors[0].count >
 
 void Engine::calibrate()
 {
+    if (!m_kernels.forced) {
+        calibrate_choice();
+    }
+    calibrate_memory(m_platform, *m_session, m_model->desc, m_kernels.gemm, m_calibration);
+}
+
+void Engine::calibrate_choice()
+{
     if (some_processors_rest()) {
         llmk::use_processors(m_platform, 0);
     }
@@ -59,7 +67,7 @@ void Engine::forget_speeds()
 Result<void> Engine::use_kernels(std::string_view name)
 {
     m_kernels = name == "auto" ? expect_kernels(m_cpu) : TRY(force_kernels(name, m_cpu));
-    if (measures() && loaded()) {
+    if (loaded() && !m_cpu.emulated) {
         calibrate();
     }
     forget_speeds();
@@ -70,8 +78,8 @@ Result<void> Engine::use_kernels(std::string_view name)
 void Engine::note_kernels()
 {
     const std::string_view how = m_kernels.forced ? "forced" : m_kernels.measured ? "measured" : "expected";
-    note(LogCode::kernels,
-         Text<101>("SGEMM {}, attention {}: {}", m_kernels.gemm.title, m_kernels.attention.title, how));
+    note(LogCode::kernels, Text<101>("SGEMM {}, attention {}: {}{}", m_kernels.gemm.title, m_kernels.attention.title,
+                                     how, m_kernels.gemm.far_memory ? "; weights are read side by side" : ""));
 }
 
 Result<void> Engine::use_attention(std::string_view name)
@@ -108,7 +116,7 @@ Result<void> Engine::load(std::string_view path, std::string_view tokenizer, uin
         return how.error();
     }
     m_chat.emplace(m_platform, m_zones, m_log, m_sentinel, *m_model, *m_session, how.value());
-    if (measures()) {
+    if (!m_cpu.emulated) {
         calibrate();
         note_kernels();
     }

@@ -73,9 +73,10 @@ public:
     bool note_processors();
 
 private:
+    /// Sets and processors, where they are not forced, and how weights are read. Not for emulators: only SSE2 and
+    /// scalar would be candidates, and SSE2 wins there.
     void calibrate();
-    /// Under a known emulator only SSE2 and scalar would be candidates, and SSE2 wins there: 0.2 s for nothing.
-    bool measures() const { return !m_kernels.forced && !m_cpu.emulated; }
+    void calibrate_choice();
     /// As calibration wanted it, for the loaded model.
     bool some_processors_rest();
     Result<void> reopen(uint64_t context, KvType type);

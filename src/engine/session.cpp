@@ -199,16 +199,18 @@ Result<void> Session::pretend(size_t length, Token token)
     return success();
 }
 
-uint64_t Session::time_pass(size_t tokens, uint64_t layers)
+uint64_t Session::time_pass(size_t tokens, uint64_t layers, uint64_t first_layer)
 {
     constexpr size_t kMost = 32;
     static constexpr Token kTokens[kMost] = {};
     LLMK_ASSERT(tokens <= std::min({kMost, m_workspace.batch, context() - m_length}));
     m_guessed = 0;
+    m_workspace.first_layer = first_layer;
     m_workspace.layers = layers;
     const uint64_t started = m_platform.ticks();
     m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, {kTokens, tokens}, m_length, LogitsWanted::none,
                                   nullptr);
+    m_workspace.first_layer = 0;
     m_workspace.layers = UINT64_MAX;
     return m_platform.ticks() - started;
 }

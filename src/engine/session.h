@@ -76,9 +76,9 @@ public:
     /// For benchmarks: an empty context becomes one of `length` positions, at the price of one batch: a first batch of
     /// `token` is run, and the cache of the others is copies of it. Status::invalid_argument when they do not fit.
     Result<void> pretend(size_t length, Token token);
-    /// Ticks that a pass of so many tokens takes, behind what is there, through the first `layers` layers. They must
-    /// fit, and nothing of them stays but what was guessed is forgotten. For calibration.
-    uint64_t time_pass(size_t tokens, uint64_t layers);
+    /// Ticks that a pass of so many tokens takes, behind what is there, through `layers` layers from `first_layer` on.
+    /// They must fit, and nothing of them stays but what was guessed is forgotten. For calibration.
+    uint64_t time_pass(size_t tokens, uint64_t layers, uint64_t first_layer = 0);
     /// Forgets everything from `length` on.
     void rewind(size_t length);
     /// Takes positions [from, from + count) out and moves the rest up: keys are turned back where positions are

@@ -271,8 +271,9 @@ void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspa
     Pass pass(model, ops, cache, workspace, tokens.size(), position);
     pass.embed(tokens);
     pass.prepare_rope();
-    const uint64_t layers = std::min<uint64_t>(model.desc.block_count, workspace.layers);
-    for (uint64_t i = 0; i < layers; ++i) {
+    const uint64_t first = std::min<uint64_t>(workspace.first_layer, model.desc.block_count);
+    const uint64_t count = std::min<uint64_t>(workspace.layers, model.desc.block_count - first);
+    for (uint64_t i = first; i < first + count; ++i) {
         pass.run_layer(i);
     }
     if (wanted != LogitsWanted::none) {

@@ -75,6 +75,7 @@ struct Workspace {
     size_t logit_rows = 0;
     float* logits = nullptr;            ///< (logit_rows, vocab_size)
     SumOrder order = SumOrder::fastest; ///< of the pass that comes next
+    uint64_t first_layer = 0;           ///< of the pass that comes next, where it is not to run all, for its time
     uint64_t layers = UINT64_MAX;       ///< of the pass that comes next, where it is to run only so many, for its time
 };
 

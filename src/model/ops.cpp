@@ -38,7 +38,8 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
 {
     const float* w = weight.f32() + first * weight.cols;
     if (input.batch == 1) {
-        kernels.gemv_f32(y + first, w, input.f32, count, weight.cols);
+        const auto gemv = kernels.far_memory ? kernels.gemv_f32_far : kernels.gemv_f32;
+        gemv(y + first, w, input.f32, count, weight.cols);
         return;
     }
     const auto gemm = input.order == SumOrder::as_single ? kernels.gemm_f32_exact : kernels.gemm_f32;
@@ -181,7 +182,8 @@ void rows_panels(const KernelSet& kernels, float* y, size_t y_stride, const Tens
         return;
     }
     const djiblas::PanelInput x{input.q8, row_stride<int8_t>(input.cols), input.panel_scales, input.batch, input.cols};
-    kernels.panels->product[type](y + first, y_stride, rows.at(first, 0), panels, x);
+    const auto* panels_by = kernels.far_memory && input.batch == 1 ? kernels.panels_far : kernels.panels;
+    panels_by->product[type](y + first, y_stride, rows.at(first, 0), panels, x);
 }
 
 template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, float* y, size_t y_stride,
@@ -203,12 +205,13 @@ template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, f
 using GemvHalf = decltype(KernelSet::gemv_f16) KernelSet::*;
 
 /// F16 and BF16: one row of input has a kernel of its own.
-template <GemvHalf kGemv, DequantizeMember kMember> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
-                                                                   const Tensor& weight, const Activation& input,
-                                                                   size_t first, size_t count)
+template <GemvHalf kGemv, GemvHalf kFarGemv, DequantizeMember kMember>
+void rows_half(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
+               size_t first, size_t count)
 {
     if (input.batch == 1) {
-        (kernels.*kGemv)(y + first, BlockRows(weight).at(first, 0), input.f32, count, weight.cols);
+        const auto gemv = kernels.*(kernels.far_memory ? kFarGemv : kGemv);
+        gemv(y + first, BlockRows(weight).at(first, 0), input.f32, count, weight.cols);
     } else {
         gemm_blocks(kernels.*kMember, kernels, y, y_stride, weight, input, first, count);
     }
@@ -234,9 +237,9 @@ template <DequantizeMember kMember> constexpr WeightKernel blocks(TensorType typ
 constexpr WeightKernel kWeightKernels[kTensorTypes] = {
     {TensorType::f32, rows_f32, read_row_f32},
     {TensorType::q8_group, rows_q8, read_row_q8},
-    {TensorType::f16, rows_half<&KernelSet::gemv_f16, &KernelSet::dequantize_f16>,
+    {TensorType::f16, rows_half<&KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::dequantize_f16>,
      read_row_blocks<&KernelSet::dequantize_f16>},
-    {TensorType::bf16, rows_half<&KernelSet::gemv_bf16, &KernelSet::dequantize_bf16>,
+    {TensorType::bf16, rows_half<&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::dequantize_bf16>,
      read_row_blocks<&KernelSet::dequantize_bf16>},
     blocks<&KernelSet::dequantize_q8_0>(TensorType::q8_0),
     blocks<&KernelSet::dequantize_q4_0>(TensorType::q4_0),

@@ -202,16 +202,21 @@ void report_cpu(Engine& engine, LineSink& out)
 void report_kernels(Engine& engine, LineSink& out)
 {
     const KernelChoice& choice = engine.kernels();
+    const Calibration& calibration = engine.calibration();
+    const auto microseconds = [&](uint64_t ticks) { return ticks * 1000000 / engine.platform().ticks_per_second(); };
     out.line("SGEMM and the rest: {} ({})", choice.gemm.title, choice.gemm.name);
     out.line("attention: {} ({})", choice.attention.title, choice.attention.name);
+    if (const MemoryTiming& memory = calibration.memory; memory.near_ticks != 0) {
+        out.line("weights: read {} (one stream {} us, side by side {} us)",
+                 choice.gemm.far_memory ? "side by side" : "as one stream", microseconds(memory.near_ticks),
+                 microseconds(memory.far_ticks));
+    }
     if (!choice.measured) {
         const bool emulated = engine.cpu().emulated;
         out.line("{}{}", choice.forced ? "forced" : "by expectation",
                  emulated ? ": nothing is measured under emulation" : "; /kernels auto measures");
         return;
     }
-    const Calibration& calibration = engine.calibration();
-    const auto microseconds = [&](uint64_t ticks) { return ticks * 1000000 / engine.platform().ticks_per_second(); };
     out.line("measured in {} of {} layers: decode of one token, prefill of {}", calibration.layers,
              engine.model().desc.block_count, calibration.batch);
     for (size_t i = 0; i < kernel_sets().size(); ++i) {

@@ -72,7 +72,7 @@ bool set_top_p(ToolArgs& args, std::string_view value)
 constexpr Flag kFlags[] = {
     {"-m", kAll, "FILE", "the model", set_text<&ToolArgs::model>},
     {"--tokenizer", kAll, "FILE", "the tokenizer, instead of the one beside the model", set_text<&ToolArgs::tokenizer>},
-    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx_vnni, avx512, avx512_vnni, amx_int8 or auto",
+    {"--kernels", kAll, "NAME", "scalar, sse2, avx2, avx_vnni, avx512, avx512_vnni, amx_int8, amx_bf16 or auto",
      set_text<&ToolArgs::kernels>},
     {"--ctx", kGenerate | kLogits | kInfo | kBench, "N", "positions of the context, at most the model's",
      set_number<&ToolArgs::context>},

@@ -13,7 +13,7 @@ constexpr size_t kMostRuns = 101;
 constexpr uint64_t kSmallestPiece = 1u << 20;
 constexpr uint64_t kMostPieces = 4096;
 constexpr size_t kLine = 64;
-/// How far ahead lines are asked for: as far as gives the most.
+/// How far ahead lines are asked for: as far as gives the most of one stream. Several do as well without.
 constexpr size_t kAhead = 8192;
 
 /// Some bytes of the weights, one part of a job.
@@ -34,7 +34,7 @@ bool is_looked_up(const ModelDesc& desc, const TensorDesc& tensor)
 }
 
 /// The bare loop that decode is held against: reads what a token reads of the weights, where it lies, on the processors
-/// that decode, and does nothing with it.
+/// that decode, and does nothing with it; from one place or from several at a time, whichever memory likes better.
 class BareRead {
 public:
     static Result<BareRead> create(Platform& platform, Arena& scratch, const ModelDesc& desc)
@@ -55,6 +55,7 @@ public:
                 *pieces++ = {tensor.data + at, std::min(most, tensor.size_bytes - at)};
             }
         }
+        read.choose_streams();
         return read;
     }
 
@@ -64,25 +65,44 @@ public:
     uint64_t run()
     {
         const uint64_t started = m_platform.ticks();
-        m_platform.parallel(read_piece, m_pieces.data(), m_pieces.size());
+        m_platform.parallel(m_read_piece, m_pieces.data(), m_pieces.size());
         return m_platform.ticks() - started;
     }
 
 private:
     explicit BareRead(Platform& platform) : m_platform(platform) {}
 
+    void choose_streams()
+    {
+        constexpr size_t kRounds = 3;
+        uint64_t one = UINT64_MAX;
+        uint64_t several = UINT64_MAX;
+        for (size_t round = 0; round < kRounds; ++round) {
+            m_read_piece = read_piece<1>;
+            one = std::min(one, run());
+            m_read_piece = read_piece<8>;
+            several = std::min(several, run());
+        }
+        m_read_piece = one < several ? read_piece<1> : read_piece<8>;
+    }
+
     /// One load of a line brings all of it into the cache; more would only be work.
-    static void read_piece(void* pieces, size_t part)
+    template <size_t kStreams> static void read_piece(void* pieces, size_t part)
     {
         using Vector [[gnu::vector_size(16), gnu::aligned(1)]] = uint64_t;
         constexpr size_t kSums = 8;
+        constexpr size_t kLines = kSums / kStreams; // of a stream at a time
         const Piece& piece = static_cast<const Piece*>(pieces)[part];
+        const size_t stride = piece.bytes / kStreams / kLine * kLine;
         Vector sums[kSums] = {};
         const uint8_t* at = piece.data;
-        for (size_t left = piece.bytes; left >= kSums * kLine; left -= kSums * kLine) {
-            for (size_t j = 0; j < kSums; ++j, at += kLine) {
-                __builtin_prefetch(at + kAhead);
-                sums[j] ^= *reinterpret_cast<const Vector*>(at);
+        for (size_t left = stride; left >= kLines * kLine; left -= kLines * kLine, at += kLines * kLine) {
+            for (size_t j = 0; j < kSums; ++j) {
+                const uint8_t* const line = at + j / kLines * stride + j % kLines * kLine;
+                if constexpr (kStreams == 1) {
+                    __builtin_prefetch(line + kAhead);
+                }
+                sums[j] ^= *reinterpret_cast<const Vector*>(line);
             }
         }
         for (size_t j = 1; j < kSums; ++j) {
@@ -92,6 +112,7 @@ private:
     }
 
     Platform& m_platform;
+    void (*m_read_piece)(void* pieces, size_t part) = read_piece<1>;
     std::span<Piece> m_pieces;
     uint64_t m_bytes = 0;
 };

@@ -236,6 +236,28 @@ TEST_P(PanelsCheck, TheBatchChangesNoBit)
     }
 }
 
+/// Panels by eights and what is left of them, blocks by twos and one more.
+TEST_P(PanelsCheck, FarMemoryChangesNoBit)
+{
+    for (const PanelType type : all_types()) {
+        const size_t values = packed_type(type).block.values;
+        for (size_t panels = 1; panels <= 17; panels++) {
+            const size_t blocks = panels % 4 + 1;
+            const std::vector<uint8_t> data = pack(type, rows(type, panels, blocks), panels, blocks);
+            const Quantized in(set(), input(blocks * values, 0), blocks * values);
+            Output<float> far(panels * kPanelRows, 0);
+            std::vector<float> near(panels * kPanelRows);
+            set().panels_far->product[static_cast<size_t>(type)](far.data(), 0, data.data(), panels, in.rows(0, 1));
+            set().panels->product[static_cast<size_t>(type)](near.data(), 0, data.data(), panels, in.rows(0, 1));
+            ASSERT_TRUE(far.intact()) << packed_type(type).name;
+            for (size_t r = 0; r < near.size(); r++) {
+                ASSERT_EQ(bits_of(far[r]), bits_of(near[r]))
+                    << packed_type(type).name << " row " << r << " of " << panels << " panels, " << blocks << " blocks";
+            }
+        }
+    }
+}
+
 class TilesCheck : public PanelsCheck {};
 
 std::vector<const KernelSet*> tile_sets()

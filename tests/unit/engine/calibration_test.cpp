@@ -13,6 +13,7 @@ struct Bench {
     TinyEngine tiny;
     std::map<std::string, uint64_t> ticks; ///< that a look at the clock adds: what a pass takes, by the set in use
     std::map<size_t, uint64_t> percent;    ///< of it, by the processors in use; 100 where nothing is said
+    uint64_t far_percent = 100;            ///< of it, where weights are read side by side
 
     explicit Bench(std::map<std::string, uint64_t> costs = {}) : ticks(std::move(costs))
     {
@@ -21,7 +22,8 @@ struct Bench {
             EXPECT_STREQ(kernels.gemm.name, kernels.attention.name);
             const uint64_t cost = ticks.contains(kernels.gemm.name) ? ticks[kernels.gemm.name] : 1000;
             const size_t count = tiny.platform.processor_count();
-            return cost * (percent.contains(count) ? percent[count] : 100) / 100;
+            const uint64_t share = kernels.gemm.far_memory ? far_percent : 100;
+            return cost * (percent.contains(count) ? percent[count] : 100) / 100 * share / 100;
         };
     }
     ~Bench() { tiny.platform.on_ticks = nullptr; }
@@ -132,6 +134,23 @@ TEST(Calibration, ANumberThatWasAskedForStays)
     EXPECT_EQ(bench.tiny.engine->calibration().processors[0].count, 0u);
 }
 
+TEST(Calibration, WeightsAreReadSideBySideWhereThatIsFaster)
+{
+    Bench bench;
+    bench.far_percent = 90;
+    bench.measure();
+    EXPECT_TRUE(bench.tiny.engine->kernels().gemm.far_memory);
+    EXPECT_EQ(bench.tiny.engine->calibration().memory.near_ticks, 1000u);
+    EXPECT_EQ(bench.tiny.engine->calibration().memory.far_ticks, 900u);
+    bench.far_percent = 98;
+    bench.measure();
+    EXPECT_FALSE(bench.tiny.engine->kernels().gemm.far_memory) << "not faster by a thirtieth";
+    bench.far_percent = 90;
+    ASSERT_TRUE(bench.tiny.engine->use_kernels("sse2").ok());
+    EXPECT_TRUE(bench.tiny.engine->kernels().gemm.far_memory) << "an order says nothing of memory";
+    EXPECT_TRUE(bench.tiny.engine->kernels().forced);
+}
+
 /// In the middle of a conversation nothing of the passes stays.
 TEST(Calibration, TheConversationGoesOnAsIfNothingHadBeen)
 {
@@ -156,6 +175,7 @@ TEST(Calibration, AFullContextLeavesTheChoiceByExpectation)
     ASSERT_TRUE(tiny.engine->use_kernels("auto").ok());
     EXPECT_EQ(tiny.engine->calibration().layers, 0u);
     EXPECT_FALSE(tiny.engine->kernels().measured);
+    EXPECT_EQ(tiny.engine->calibration().memory.near_ticks, 0u);
     EXPECT_EQ(tiny.session().length(), 16u);
 }
 
