@@ -179,14 +179,16 @@ struct Reading {
     size_t panels; ///< side by side
     size_t far;    ///< so many bytes ahead lines are asked for, for the second-level cache; 0: not
     size_t near;   ///< likewise, for the first-level cache
+    size_t steps;  ///< of a block or two, that follow each other without a jump
 };
 
 /// Memory answers soon, and likes one stream best.
-constexpr Reading kNearMemory = {1, 0, 12288};
+constexpr Reading kNearMemory = {1, 0, 12288, 1};
 /// Memory answers late: more is under way where it is asked in several places at a time, and a stream that the
 /// processor's own prefetch follows ends with each 4 KiB. Types with two scales to 32 columns lie in three or four
-/// places themselves; those panels are asked for further ahead, twice.
-template <class Type> constexpr Reading kFarMemory = Type::kGroups == 1 ? Reading{8, 0, 1024} : Reading{1, 12288, 2048};
+/// places themselves; those panels are asked for further ahead, twice. Two steps of theirs make the shifts constants.
+template <class Type> constexpr Reading kFarMemory =
+    Type::kGroups == 1 ? Reading{8, 0, 1024, 1} : Reading{1, 12288, 2048, 2};
 
 /// Asks for what kCount blocks of a later unit hold, the i-th of `parts` parts of it. The address may lie past the end
 /// of the weights; a prefetch does not mind.
@@ -338,9 +340,14 @@ void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scal
         for (size_t p = 0; p < kParts; p++) {
             parts[p].load(panel, p);
         }
-#pragma GCC unroll 1
-        for (size_t b = 0; b < Type::kBlocks; b += Type::kTogether) {
-            add_blocks<Type, Type::kTogether, kReading, Isa>(sums, parts, b, q, scales, panel);
+        size_t end = Type::kBlocks;
+        asm("" : "+r"(end)); // or all steps of a unit would follow each other
+        for (size_t b = 0; b < end; b += kReading.steps * Type::kTogether) {
+#pragma GCC unroll 2
+            for (size_t step = 0; step < kReading.steps; step++) {
+                add_blocks<Type, Type::kTogether, kReading, Isa>(sums, parts, b + step * Type::kTogether, q, scales,
+                                                                 panel);
+            }
         }
         for (size_t p = 0; p < kParts; p++) {
             sums[p].end_unit(parts[p]);

@@ -161,7 +161,7 @@ void calibrate_memory(Platform& platform, Session& session, const ModelDesc& des
 {
     // Pieces of a large model are so much together that none is in a cache when its turn comes again.
     constexpr size_t kMostPieces = 9;
-    constexpr size_t kPasses = 18;
+    constexpr size_t kPasses = 2 * kMostPieces;
     set.far_memory = false;
     calibration.memory = {};
     if (session.context() == session.length()) {
@@ -171,7 +171,7 @@ void calibrate_memory(Platform& platform, Session& session, const ModelDesc& des
     const size_t pieces = std::clamp<size_t>(desc.block_count / layers, 1, kMostPieces);
     uint64_t best[2][kMostPieces];
     std::fill_n(best[0], 2 * kMostPieces, UINT64_MAX);
-    for (size_t pass = 0; pass < std::max(kPasses, 2 * pieces); ++pass) {
+    for (size_t pass = 0; pass < kPasses; ++pass) {
         const size_t piece = pass % pieces;
         const size_t way = (pass / pieces + piece) % 2;
         set.far_memory = way != 0;

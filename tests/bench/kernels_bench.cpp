@@ -50,7 +50,7 @@ void gemm_f32(benchmark::State& state, const KernelSet& set)
     set_rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * cols * batch));
 }
 
-void gemv_f32(benchmark::State& state, const KernelSet& set)
+void gemv_f32(benchmark::State& state, decltype(KernelSet::gemv_f32) kernel)
 {
     const size_t rows = argument(state, 0);
     const size_t cols = argument(state, 1);
@@ -58,7 +58,7 @@ void gemv_f32(benchmark::State& state, const KernelSet& set)
     const std::vector<float> x = values(cols);
     std::vector<float> y(rows);
     for (auto _ : state) {
-        set.gemv_f32(y.data(), w.data(), x.data(), rows, cols);
+        kernel(y.data(), w.data(), x.data(), rows, cols);
         benchmark::ClobberMemory();
     }
     set_rate(state, "B/s", static_cast<double>(rows * cols * sizeof(float)));
@@ -163,7 +163,7 @@ void dequantize(benchmark::State& state, Dequantize kernel, llmk::djiblas::Block
 using llmk::djiblas::PanelType;
 
 /// Panels of packed weights by many rows of input (prefill), or by one (decode).
-void panels(benchmark::State& state, const KernelSet& set, PanelType type)
+void panels(benchmark::State& state, const llmk::djiblas::PanelKernels& kernels, PanelType type)
 {
     const size_t rows = argument(state, 0);
     const size_t cols = argument(state, 1);
@@ -179,8 +179,8 @@ void panels(benchmark::State& state, const KernelSet& set, PanelType type)
     std::vector<float> y(batch * y_stride);
     const size_t count = rows / llmk::djiblas::kPanelRows;
     for (auto _ : state) {
-        set.panels->product[static_cast<size_t>(type)](y.data(), y_stride, weights.data(), count,
-                                                       {q.get(), stride, scales.data(), batch, cols});
+        kernels.product[static_cast<size_t>(type)](y.data(), y_stride, weights.data(), count,
+                                                   {q.get(), stride, scales.data(), batch, cols});
         benchmark::ClobberMemory();
     }
     set_rate(state, "OP/s", 2.0 * static_cast<double>(rows * cols * batch));
@@ -214,15 +214,28 @@ void bf16_panels(benchmark::State& state, const KernelSet& set, PanelType type)
     set_rate(state, "OP/s", 2.0 * static_cast<double>(rows * cols * batch));
 }
 
+/// Only kernels of the set's own: in the caches, and more than any cache holds.
+template <class Kernel>
+void register_gemv(const std::string& name, void (*measure)(benchmark::State&, Kernel), Kernel kernel)
+{
+    if (kernel != nullptr) {
+        benchmark::RegisterBenchmark(name.c_str(), measure, kernel)->Args({768, 288})->Args({65536, 2048});
+    }
+}
+
 /// Only kernels of the set's own.
 void register_panels(const char* type_name, const KernelSet& set, PanelType type)
 {
     if (set.panels != nullptr) {
         const std::string name = std::string("panels_") + type_name + "/" + set.name;
-        benchmark::RegisterBenchmark(name.c_str(), panels, set, type)
+        benchmark::RegisterBenchmark(name.c_str(), panels, *set.panels, type)
             ->Args({2048, 2048, 128})
             ->Args({2048, 5632, 128})
             ->Args({65536, 2048, 1});
+    }
+    if (set.panels_far != nullptr) {
+        const std::string name = std::string("panels_far_") + type_name + "/" + set.name;
+        benchmark::RegisterBenchmark(name.c_str(), panels, *set.panels_far, type)->Args({65536, 2048, 1});
     }
     if (set.bf16_panels != nullptr) {
         const std::string name = std::string("panels_") + type_name + "/" + set.name;
@@ -256,13 +269,12 @@ const bool kRegistered = [] {
             ->Args({5632, 2048, 64})
             ->Args({2048, 2048, 128})
             ->Args({2048, 5632, 128});
-        benchmark::RegisterBenchmark(("gemv_f32" + name).c_str(), gemv_f32, *set)->Args({768, 288})->Args({5632, 2048});
-        // More than any cache holds.
-        const GemvHalf f16 = set->gemv_f16;
-        if (f16 != nullptr) {
-            benchmark::RegisterBenchmark(("gemv_f16" + name).c_str(), gemv_half, f16)->Args({65536, 2048});
-            benchmark::RegisterBenchmark(("gemv_bf16" + name).c_str(), gemv_half, set->gemv_bf16)->Args({65536, 2048});
-        }
+        register_gemv("gemv_f32" + name, gemv_f32, set->gemv_f32);
+        register_gemv("gemv_f32_far" + name, gemv_f32, set->gemv_f32_far);
+        register_gemv("gemv_f16" + name, gemv_half, set->gemv_f16);
+        register_gemv("gemv_f16_far" + name, gemv_half, set->gemv_f16_far);
+        register_gemv("gemv_bf16" + name, gemv_half, set->gemv_bf16);
+        register_gemv("gemv_bf16_far" + name, gemv_half, set->gemv_bf16_far);
         benchmark::RegisterBenchmark(("gemm_q8" + name).c_str(), gemm_q8, *set)
             ->Args({768, 288, 32, 1})
             ->Args({5632, 2048, 64, 1})
