@@ -47,10 +47,13 @@ def test_every_controller_reads_the_model(storage: str, tmp_path: Path) -> None:
 def test_processors_share_the_work(
     topology: str, threads: int | None, note: str | None, used: int, tmp_path: Path
 ) -> None:
-    """One a core unless told otherwise; the ids are the reference's, twice, with a rest at the prompt between."""
+    """One a core unless told otherwise; the ids are the reference's, twice, with a rest at the prompt between.
+
+    The set is forced: calibration would count the processors that are worth their work on the machine below.
+    """
     expected = asset_reference("stories260K_prompt")
     line = f'/generate -p "{expected.prompt}" -n {expected.steps} --temp 0 --ids'
-    config = {} if threads is None else {"threads": threads}
+    config: dict[str, object] = {"kernels": "sse2"} | ({} if threads is None else {"threads": threads})
     image = build_image(tmp_path / "disk.img", [expected.model], config=config)
     with Guest(image, processors=1, flags=["--", "-smp", topology]) as guest:
         guest.wait_for_prompt(BOOT_LIMIT_S)

@@ -99,7 +99,7 @@ def test_faults_at_work(tmp_path: Path, expected: str, fault: str, sentence: str
 
 def test_a_start_that_hangs_is_remembered(tmp_path: Path, expected: str) -> None:
     """The machine hangs in the first start of another processor; the next start of the program leaves them alone."""
-    volume = build_image(tmp_path / "volume", [MODEL], {"temp": 0}, SCRIPT)
+    volume = build_image(tmp_path / "volume", [MODEL], {"temp": 0, "threads": 2}, SCRIPT)
     mark = volume / "llmk-probe.txt"
     assert run_on(volume, "--processors", 2, "--mp", "dead", "--timeout", 2).status == 124
     assert mark.read_text(encoding="ascii") == "processor 1"
