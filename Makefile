@@ -155,7 +155,7 @@ lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 # What scripts/bench.py takes: sections and options, as in BENCH="decode prefill --quick".
 BENCH ?=
 bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="decode --quick", LLAMA2C=PROGRAM)
-	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain \
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain-sse2 build/tests/plain-avx2 \
 	  build/tests/roofline build/tests/efisim
 	$(PY) scripts/bench.py $(BENCH)
 
@@ -274,10 +274,10 @@ build/tests/efisim: $(call objects,host,$(EFISIM))
 	$(Q)$(CXX) -pthread $^ -o $@
 
 # What a compiler makes of plain loops: the peer of `make bench`.
-build/tests/plain: tests/bench/peer/plain_llama.cpp
+build/tests/plain-%: tests/bench/peer/plain_llama.cpp
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CXX) -std=c++20 -Ofast -mavx2 -mfma $(WARN) $< -o $@
+	$(Q)$(CXX) -std=c++20 -Ofast $(filter -m%,$(ISA_$*)) $(WARN) $< -o $@
 
 # The limits that `make bench` holds speeds against. Its functions name the instructions they are for.
 build/tests/roofline: tests/bench/roofline/roofline.cpp

@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks.limits import Limits
 from benchmarks.native import SHORT_PROMPT, bench
 from benchmarks.results import Column, Results, Row
-from benchmarks.settings import BUILD, CASES, FULL, QUICK, Settings, llama2c_model, model, output_of
+from benchmarks.settings import BUILD, CASES, FULL, QUICK, SETS, Settings, llama2c_model, model, output_of
 
 LLAMA_CPP = BUILD / "peers/llama.cpp"
-PLAIN = BUILD / "tests/plain"
+PLAIN = {"sse2": BUILD / "tests/plain-sse2", "avx2": BUILD / "tests/plain-avx2"}
 PROMPT = 128
 # A build of llama.cpp, and our sets that use no more than its instructions, the best first.
 BUILDS = {
@@ -83,9 +83,9 @@ def llama_cpp_speed(build: str, path: Path, threads: int, prompt: int, decode: i
     return float(data["decode_tok_s" if decode else "prefill_tok_s"])
 
 
-def plain_speed(path: Path) -> float:
-    """Decode of tests/bench/peer/plain_llama.cpp: run.c's loops as a compiler vectorizes them."""
-    return float(output_of(PLAIN, path, 64))
+def plain_speed(kernels: str, path: Path, decode: int) -> float:
+    """Of tests/bench/peer/plain_llama.cpp: run.c's loops as a compiler vectorizes them for that set."""
+    return float(output_of(PLAIN[kernels], path, decode))
 
 
 def llama2c_speed(program: Path, path: Path) -> float:
@@ -99,10 +99,12 @@ def llama2c_speed(program: Path, path: Path) -> float:
 
 
 def builds(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(build of llama.cpp, set of ours) that are at hand and run here; SSE2 when everything is asked for."""
+    """(build of llama.cpp, set of ours to hold against it) that are at hand and run here: the best of no more
+    instructions, of the chosen sets where some are; SSE2, which takes minutes a prompt, when everything is asked for."""
+    ours = [name for name in settings.usable_sets if name in (settings.chosen_sets or SETS)]
     for build, sets in BUILDS.items():
         there = (LLAMA_CPP / build / "bin/libggml-cpu.so").is_file()
-        usable = [name for name in sets if name in settings.usable_sets]
+        usable = [name for name in sets if name in ours]
         if there and usable and (build != "sse2" or settings.size == FULL):
             yield build, usable[0]
 
@@ -128,16 +130,20 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
                     ours = partial(our_speed, path, kernels, threads, prompt, decode)
                     theirs = partial(llama_cpp_speed, build, path, threads, prompt, decode)
                     compare(f"llama.cpp {build}", row, ours, theirs)
-    for shape in sorted({shape for shape, kind in settings.cases() if kind == "f32"} & {"15m", "110m"}):
+    # TinyLlama has to be made for them: when it is asked for.
+    shapes = {"15m", "110m"} | ({"tinyllama"} if settings.shapes or settings.size == FULL else set())
+    for shape in sorted({shape for shape, kind in settings.cases() if kind == "f32"} & shapes):
         path = llama2c_model(shape)
-        for kernels, peer, other in float_peers(settings, path):
+        decode = CASES[shape].decode
+        for kernels, peer, other in float_peers(settings, path, decode):
             row = {"shape": shape, "type": "f32", "what": "decode", "threads": 1, "set": kernels}
-            compare(peer, row, partial(our_speed, path, kernels, 1, SHORT_PROMPT, CASES[shape].decode), other)
+            compare(peer, row, partial(our_speed, path, kernels, 1, SHORT_PROMPT, decode), other)
 
 
-def float_peers(settings: Settings, path: Path) -> Iterator[tuple[str, str, Speed]]:
+def float_peers(settings: Settings, path: Path, decode: int) -> Iterator[tuple[str, str, Speed]]:
     """(set of ours, name, speed) of those that read llama2.c's float32 files."""
-    if "avx2" in settings.usable_sets:
-        yield "avx2", "plain, -Ofast AVX2", partial(plain_speed, path)
+    for kernels in PLAIN:
+        if kernels in settings.usable_sets and kernels in (settings.chosen_sets or PLAIN):
+            yield kernels, f"plain, -Ofast {kernels.upper()}", partial(plain_speed, kernels, path, decode)
     if settings.llama2c is not None:
         yield settings.best_set, settings.llama2c.name, partial(llama2c_speed, settings.llama2c, path)

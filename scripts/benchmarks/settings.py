@@ -127,7 +127,7 @@ def llama2c_model(shape: str) -> Path:
 
 def tidy() -> None:
     """Removes the models that take the most room."""
-    for path in FOLDER.glob("*.gguf"):
+    for path in [*FOLDER.glob("*.gguf"), *FOLDER.glob("*.bin")]:
         with contextlib.suppress(OSError):
             if path.stat().st_size >= LARGE_BYTES:
                 path.unlink()

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The peer of `make bench`: decode of a llama2.c version 0 model in plain loops, with no intrinsics, no blocking and no
-// threads, compiled with -Ofast for AVX2 and FMA. That is what a compiler makes of the same arithmetic by itself, and
-// what llama2.c's run.c amounts to. A program of its own: prints tokens a second. Trusts its input; not for use.
+// threads, compiled with -Ofast for SSE2, and for AVX2 and FMA. That is what a compiler makes of the same arithmetic by
+// itself, and what llama2.c's run.c amounts to. A program of its own: prints tokens a second. Trusts its input; not for
+// use.
 #include <chrono>
 #include <cmath>
 #include <cstdint>
