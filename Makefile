@@ -94,9 +94,9 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wundef -Wcast-
 COMMON := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off -fno-math-errno \
   -Iinclude -Isrc -I. -DLLMK_VERSION='"$(VERSION)"' $(WARN) -MMD -MP
 # Freestanding: no libc behind us. Red zone off: interrupts use our stack. Hidden and PIC: only RELATIVE relocations.
-# Large frames are errors: firmware gives processors 32 KiB of stack.
-EFI_FLAGS := $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -fno-stack-protector -fcf-protection=none \
-  -fno-asynchronous-unwind-tables -Wframe-larger-than=12288 -DGNU_EFI_USE_MS_ABI -fshort-wchar -D_MM_MALLOC_H_INCLUDED
+# Large frames are errors: firmware gives processors 32 KiB of stack. Kernels run on stacks of ours.
+EFI_FLAGS = $(COMMON) -ffreestanding -mno-red-zone -fpic -fvisibility=hidden -fno-stack-protector -fcf-protection=none \
+  -fno-asynchronous-unwind-tables -Wframe-larger-than=$(FRAME_BYTES) -DGNU_EFI_USE_MS_ABI -fshort-wchar -D_MM_MALLOC_H_INCLUDED
 # Short wchar: newer gnu-efi's CHAR16 is wchar_t. No mm_malloc.h: GCC 13's <immintrin.h> brings it in, and it wants malloc.
 # gnu-efi's headers are C and not ours: no warnings from them.
 EFI_INCLUDES := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
@@ -184,6 +184,9 @@ tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check buil
 # --- compiling --------------------------------------------------------------------------------------------------------
 
 objects = $(patsubst %.cpp,build/$(1)/%.o,$(filter %.cpp,$(2))) $(patsubst %.S,build/$(1)/%.o,$(filter %.S,$(2)))
+
+FRAME_BYTES := 12288
+build/efi/kernels/%.o: FRAME_BYTES := 40960
 
 build/efi/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)

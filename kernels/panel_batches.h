@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Products of panels with many rows of input: what a few blocks of two panels hold is unpacked once for all of them.
+// Products of panels with many rows of input: what some blocks of three panels hold is unpacked once for all of them.
 // Included after panel_products.h, with that header's LLMK_KERNEL_SET and `Isa`, whose vectors must hold a panel's
 // sixteen rows; and `Isa` has besides:
 //   Words broadcast(q): four values of the input in each lane
@@ -15,13 +15,15 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-/// Panels a tile takes: each value of the input that is loaded serves two instructions.
-constexpr size_t kTilePanels = 2;
-/// 10 integer sums, 10 float sums, two words of codes and one of the input are 23 of 32 registers. (Six rows would fill
-/// them, and be slower by 3 %.)
-constexpr size_t kTileTokens = 5;
-/// Blocks that are unpacked at a time: 4 KiB of codes stay in the first-level cache, and the input's part of 128 rows.
-constexpr size_t kChunkBlocks = 4;
+/// Panels a tile takes: each value of the input that is loaded serves three instructions.
+constexpr size_t kTilePanels = 3;
+/// 12 integer sums, 12 float sums, three words of codes and one of the input are 28 of 32 registers. (Five rows by two
+/// panels, with more loads, were slower by 9 %, and six rows no faster than five.)
+constexpr size_t kTileTokens = 4;
+/// Blocks that are unpacked at a time: 24 KiB of codes, so that a tile takes some thousand cycles. (It loads its sums
+/// and waits for its last products: four blocks were slower by a sixth, though the input's part of 128 rows stayed in
+/// the first-level cache.)
+constexpr size_t kChunkBlocks = 16;
 /// Rows of input that go by between two chunks.
 constexpr size_t kChunkTokens = 128;
 /// From so many rows of input on unpacking pays.
@@ -42,23 +44,25 @@ template <Layout kLayout, size_t kPanels> struct Chunk {
     size_t blocks;
 };
 
-/// A chunk's blocks of one panel. `first` is the number of the first in its unit.
-template <class Type, class Chunk> void unpack(Chunk& chunk, size_t panel, const uint8_t* unit, size_t first)
+/// A chunk's blocks of one panel.
+template <class Type, class Chunk> void unpack(Chunk& chunk, size_t panel, const uint8_t* unit)
 {
+    static_assert(kChunkBlocks % Type::kBlocks == 0);
     Type type;
     for (size_t b = 0; b < chunk.blocks; b++) {
-        if (Type::kBlocks == 1 || b == 0) {
-            type.load(unit + (Type::kBlocks == 1 ? b * Type::kUnitBytes : 0), 0);
+        const size_t block = b % Type::kBlocks;
+        if (block == 0) {
+            type.load(unit + b / Type::kBlocks * Type::kUnitBytes, 0);
         }
         Words codes[kQuads];
-        type.codes(Type::kBlocks == 1 ? 0 : first + b, codes);
+        type.codes(block, codes);
         for (size_t j = 0; j < kQuads; j++) {
             chunk.codes[b][j][panel] = codes[j];
         }
         for (size_t g = 0; g < Type::kGroups; g++) {
-            chunk.scales[b][g][panel] = type.scale(first + b, g);
+            chunk.scales[b][g][panel] = type.scale(block, g);
             if constexpr (Type::kBias) {
-                chunk.biases[b][g][panel] = type.bias(first + b, g);
+                chunk.biases[b][g][panel] = type.bias(block, g);
             }
         }
     }
@@ -87,7 +91,7 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
     if (!is_first) {
 #pragma GCC unroll 8
         for (size_t t = 0; t < kTokens; t++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (size_t p = 0; p < kPanels; p++) {
                 __builtin_memcpy(&sums[t][p], y + t * y_stride + p * kVectorRows, sizeof(Floats));
             }
@@ -106,7 +110,7 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
 #pragma GCC unroll 8
                 for (size_t t = 0; t < kTokens; t++) {
                     const Words input = Isa::broadcast(q + t * q_stride + 4 * quad);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                     for (size_t p = 0; p < kPanels; p++) {
                         exact[t][p] = Isa::accumulate(exact[t][p], chunk.codes[b][quad][p], input);
                     }
@@ -115,7 +119,7 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
 #pragma GCC unroll 8
             for (size_t t = 0; t < kTokens; t++) {
                 const InputScale& scale = scales[t * scale_stride];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                 for (size_t p = 0; p < kPanels; p++) {
                     const float input_sum = scale.sums[kLayout.groups == 1 ? 2 : g];
                     if constexpr (kLayout.has_bias) {
@@ -131,7 +135,7 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
     }
 #pragma GCC unroll 8
     for (size_t t = 0; t < kTokens; t++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t p = 0; p < kPanels; p++) {
             __builtin_memcpy(y + t * y_stride + p * kVectorRows, &sums[t][p], sizeof(Floats));
         }
@@ -187,7 +191,7 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     chunk.minus_offset = splat(static_cast<float>(-Type::kOffset));
     chunk.blocks = blocks - block < kChunkBlocks ? blocks - block : kChunkBlocks;
     for (size_t p = 0; p < kPanels; p++) {
-        unpack<Type>(chunk, p, unit + p * panel_bytes, block % Type::kBlocks);
+        unpack<Type>(chunk, p, unit + p * panel_bytes);
     }
     TilePlace place = {y + token * y_stride,
                        y_stride,
@@ -198,7 +202,6 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     constexpr size_t kBytes = Type::kUnitBytes * kChunkBlocks / Type::kBlocks;
     AskAhead<kPanels> ahead(unit + kBytes, panel_bytes, kBytes, (tokens + kTileTokens - 1) / kTileTokens);
     chunk_tiles<kTileTokens>(place, tokens, chunk, block == 0, ahead);
-    chunk_tiles<3>(place, tokens, chunk, block == 0, ahead);
     chunk_tiles<2>(place, tokens, chunk, block == 0, ahead);
     chunk_tiles<1>(place, tokens, chunk, block == 0, ahead);
 }
@@ -231,7 +234,12 @@ void batch_product(float* y, size_t y_stride, const uint8_t* data, size_t panels
             panels_product<Type, kTilePanels>(y + i * kPanelRows, y_stride, data + i * panel_bytes, panel_bytes, x,
                                               token, tokens);
         }
-        for (; i < panels; i++) {
+        if (i + 2 <= panels) {
+            panels_product<Type, 2>(y + i * kPanelRows, y_stride, data + i * panel_bytes, panel_bytes, x, token,
+                                    tokens);
+            i += 2;
+        }
+        if (i < panels) {
             panels_product<Type, 1>(y + i * kPanelRows, y_stride, data + i * panel_bytes, panel_bytes, x, token,
                                     tokens);
         }

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks import limits, loading, lookup, native, peers, plot, settings, shipped
 from benchmarks.limits import Limits
+from benchmarks.peers import PEERS
 from benchmarks.results import Results, load
 from benchmarks.settings import DEFAULT, FULL, QUICK, Settings
 from qemu_command import STORAGE
@@ -73,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", type=words, default=(), metavar="A,B", help=", ".join(settings.SETS))
     parser.add_argument("--threads", type=numbers, default=(), metavar="N,M", help="default: 1 and all")
     parser.add_argument("--storage", type=words, default=(), metavar="A,B", help=f"of `load`: {', '.join(STORAGE)}")
+    parser.add_argument("--peers", type=words, default=(), metavar="A,B", help="of `peers`: " + ", ".join(PEERS))
     default = os.environ.get("LLAMA2C")
     parser.add_argument(
         "--llama2c", type=Path, default=Path(default) if default else None, metavar="PROGRAM", help="run.c, compiled"
@@ -88,6 +90,7 @@ def parse() -> argparse.Namespace:
         "a type": (options.types, settings.TYPES),
         "a set": (options.sets, settings.SETS),
         "a controller": (options.storage, STORAGE),
+        "a peer": (options.peers, PEERS),
     }
     for what, (given, names) in known.items():
         if unknown := [name for name in given if name not in names]:
@@ -104,6 +107,7 @@ def measure(options: argparse.Namespace, results: Results) -> None:
         chosen_sets=options.sets,
         chosen_threads=options.threads,
         storage=options.storage,
+        peers=options.peers,
         llama2c=options.llama2c,
     )
     print(f"{results.data['machine']['processor']}, {os.cpu_count()} processors, load {load():.2f}", flush=True)

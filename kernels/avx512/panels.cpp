@@ -72,12 +72,14 @@ __m512i round_to_int8(__m512 v)
     return _mm512_mask_add_epi32(rounded, away, rounded, one);
 }
 
-/// Of sixteen codes that add up to `sum`.
-PairSums pairs_of(__m512i codes, int32_t sum)
+/// Of the first sixteen codes, and of the last.
+void sum_pairs(PairSums (&sums)[2], __m256i codes)
 {
-    constexpr __mmask16 kFirstTwoOfFour = 0x3333;
-    const int32_t first = _mm512_mask_reduce_add_epi32(kFirstTwoOfFour, codes);
-    return {{static_cast<int16_t>(first), static_cast<int16_t>(sum - first)}};
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
+    pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e)); // two fours each, then all four, in each half
+    pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0xb1));
+    const int32_t halves[2] = {_mm256_extract_epi32(pairs, 0), _mm256_extract_epi32(pairs, 4)};
+    __builtin_memcpy(sums, halves, sizeof halves);
 }
 
 } // namespace
@@ -94,16 +96,19 @@ void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
         const float scale = __builtin_bit_cast(float, _mm512_reduce_max_epu32(largest)) / 127.0f;
         // Dividing by zero gives NaN or infinity; the mask makes both zero.
         const __mmask16 keep = scale == 0.0f ? 0 : 0xffff;
-        const __m512i codes_first = round_to_int8(_mm512_maskz_div_ps(keep, first, _mm512_set1_ps(scale)));
-        const __m512i codes_last = round_to_int8(_mm512_maskz_div_ps(keep, last, _mm512_set1_ps(scale)));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i), _mm512_cvtepi32_epi8(codes_first));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i + kInputBlock / 2), _mm512_cvtepi32_epi8(codes_last));
-        const int32_t sum_first = _mm512_reduce_add_epi32(codes_first);
-        const int32_t sum_last = _mm512_reduce_add_epi32(codes_last);
-        *scales = {scale,
-                   {scale * static_cast<float>(sum_first), scale * static_cast<float>(sum_last),
-                    scale * static_cast<float>(sum_first + sum_last)},
-                   {pairs_of(codes_first, sum_first), pairs_of(codes_last, sum_last)}};
+        const __m128i codes_first =
+            _mm512_cvtepi32_epi8(round_to_int8(_mm512_maskz_div_ps(keep, first, _mm512_set1_ps(scale))));
+        const __m128i codes_last =
+            _mm512_cvtepi32_epi8(round_to_int8(_mm512_maskz_div_ps(keep, last, _mm512_set1_ps(scale))));
+        const __m256i codes = _mm256_inserti128_si256(_mm256_castsi128_si256(codes_first), codes_last, 1);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + i), codes);
+        sum_pairs(scales->pairs, codes);
+        const int32_t sum_first = scales->pairs[0].sums[0] + scales->pairs[0].sums[1];
+        const int32_t sum_last = scales->pairs[1].sums[0] + scales->pairs[1].sums[1];
+        scales->scale = scale;
+        scales->sums[0] = scale * static_cast<float>(sum_first);
+        scales->sums[1] = scale * static_cast<float>(sum_last);
+        scales->sums[2] = scale * static_cast<float>(sum_first + sum_last);
     }
 }
 

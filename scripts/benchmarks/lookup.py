@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.limits import Limits
-from benchmarks.peers import beside
 from benchmarks.results import Column, Results
 from benchmarks.settings import FOLDER, LLMK, QUICK, ROOT, Settings, run_script
+from benchmarks.turns import beside
 
 TRAINED = ROOT / "models/default.gguf"
 ASK = "Tell me a story about a girl and a flower."

@@ -1,35 +1,64 @@
 # SPDX-License-Identifier: MIT
-"""Beside others, on the same file and with as many threads: llama.cpp, llama2.c's run.c, and plain loops.
-
-The two take turns, A B A B ... A, and each B is held against the mean of the two A around it, so that drift cancels.
-"""
+"""Beside others, on the same file and with as many threads: llama.cpp, ik_llama.cpp, llama2.c's run.c, plain loops."""
 
 from __future__ import annotations
 
 import json
 import re
-import statistics
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks.limits import Limits
-from benchmarks.native import SHORT_PROMPT, bench
+from benchmarks.native import SHORT_PROMPT, our_speed
 from benchmarks.results import Column, Results, Row
 from benchmarks.settings import BUILD, CASES, FULL, QUICK, SETS, Settings, llama2c_model, model, output_of
+from benchmarks.turns import Speed, beside
 
-LLAMA_CPP = BUILD / "peers/llama.cpp"
 PLAIN = {"sse2": BUILD / "tests/plain-sse2", "avx2": BUILD / "tests/plain-avx2"}
 PROMPT = 128
-# A build of llama.cpp, and our sets that use no more than its instructions, the best first.
-BUILDS = {
-    "sse2": ("sse2",),
-    "avx2": ("avx2",),
-    "avx512": ("avx512_vnni", "avx512", "avx2"),
-    "amx": ("amx_bf16", "amx_int8", "avx512_vnni", "avx512", "avx2"),
-}
+
+
+@dataclass(frozen=True)
+class Build:
+    """A llama.cpp: how it is called, and our sets that use no more than its instructions, the best first."""
+
+    key: str  # what --peers calls it
+    name: str
+    program: Path
+    argument: str | Path
+    sets: tuple[str, ...]
+
+    @property
+    def is_there(self) -> bool:
+        return self.program.is_file() and (isinstance(self.argument, str) or self.argument.is_file())
+
+
+def llama_cpp(build: str, *sets: str) -> Build:
+    folder = BUILD / "peers/llama.cpp"
+    return Build(build, f"llama.cpp {build}", folder / "llama_cpp", folder / build / "bin/libggml-cpu.so", sets)
+
+
+def ik_llama_cpp(weights: str) -> Build:
+    """It was compiled for this machine, and uses no tiles."""
+    program = BUILD / "peers/ik_llama.cpp/llama_cpp"
+    return Build(
+        f"ik-{weights}", f"ik_llama.cpp {weights}", program, weights, ("avx512_vnni", "avx512", "avx_vnni", "avx2")
+    )
+
+
+SSE2 = llama_cpp("sse2", "sse2")
+BUILDS = (
+    SSE2,
+    llama_cpp("avx2", "avx2"),
+    llama_cpp("avx512", "avx512_vnni", "avx512", "avx2"),
+    llama_cpp("amx", "amx_bf16", "amx_int8", "avx512_vnni", "avx512", "avx2"),
+    ik_llama_cpp("as-is"),
+    ik_llama_cpp("repacked"),
+)
+PEERS = tuple(build.key for build in BUILDS)
 COLUMNS = [
     Column("shape", "shape"),
     Column("type", "type"),
@@ -44,42 +73,9 @@ COLUMNS = [
     Column("most", "most", "{:.2f}"),
 ]
 
-Speed = Callable[[], float]
 
-
-@dataclass(frozen=True)
-class Beside:
-    """Medians of both, and of the ratios, with the least and the most."""
-
-    ours: float
-    theirs: float
-    ratio: float
-    least: float
-    most: float
-
-
-def beside(ours: Speed, theirs: Speed, rounds: int) -> Beside:
-    mine = [ours()]
-    ratios: list[float] = []
-    others: list[float] = []
-    for _ in range(rounds):
-        others.append(theirs())
-        mine.append(ours())
-        ratios.append((mine[-2] + mine[-1]) / 2 / others[-1])
-    return Beside(
-        statistics.median(mine), statistics.median(others), statistics.median(ratios), min(ratios), max(ratios)
-    )
-
-
-def our_speed(path: Path, kernels: str, threads: int, prompt: int, decode: int) -> float:
-    """Of decode, or of prefill where nothing is decoded; and so is the next."""
-    data = bench(path, kernels, threads, 1, prompt, decode)
-    return float(data["decode_tok_s" if decode else "prefill_tok_s"])
-
-
-def llama_cpp_speed(build: str, path: Path, threads: int, prompt: int, decode: int) -> float:
-    program, backend = LLAMA_CPP / "llama_cpp", LLAMA_CPP / build / "bin/libggml-cpu.so"
-    data = json.loads(output_of(program, backend, path, threads, prompt, decode, 0, 1))
+def llama_cpp_speed(build: Build, path: Path, threads: int, prompt: int, decode: int) -> float:
+    data = json.loads(output_of(build.program, build.argument, path, threads, prompt, decode, 0, 1))
     return float(data["decode_tok_s" if decode else "prefill_tok_s"])
 
 
@@ -98,14 +94,15 @@ def llama2c_speed(program: Path, path: Path) -> float:
     return float(found[1])
 
 
-def builds(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(build of llama.cpp, set of ours to hold against it) that are at hand and run here: the best of no more
-    instructions, of the chosen sets where some are; SSE2, which takes minutes a prompt, when everything is asked for."""
+def builds(settings: Settings) -> Iterator[tuple[Build, str]]:
+    """(llama.cpp, set of ours to hold against it) that are at hand and run here: the best of no more instructions, of
+    the chosen sets where some are; SSE2, which takes minutes a prompt, when it or everything is asked for."""
     ours = [name for name in settings.usable_sets if name in (settings.chosen_sets or SETS)]
-    for build, sets in BUILDS.items():
-        there = (LLAMA_CPP / build / "bin/libggml-cpu.so").is_file()
-        usable = [name for name in sets if name in ours]
-        if there and usable and (build != "sse2" or settings.size == FULL):
+    for build in BUILDS:
+        if build.key not in (settings.peers or PEERS):
+            continue
+        usable = [name for name in build.sets if name in ours]
+        if build.is_there and usable and (build is not SSE2 or settings.size == FULL or settings.peers):
             yield build, usable[0]
 
 
@@ -120,7 +117,7 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
         table.add(**row, peer=peer, **vars(beside(ours, theirs, rounds)))
 
     if not list(builds(settings)):
-        print("  (no llama.cpp: `make peers` builds one)", flush=True)
+        print("  (no llama.cpp: `make peers` builds some)", flush=True)
     for shape, kind in settings.cases():
         path = model(shape, kind)
         for what, prompt, decode in (("decode", SHORT_PROMPT, CASES[shape].decode), (f"prefill {PROMPT}", PROMPT, 0)):
@@ -129,7 +126,7 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
                     row = {"shape": shape, "type": kind, "what": what, "threads": threads, "set": kernels}
                     ours = partial(our_speed, path, kernels, threads, prompt, decode)
                     theirs = partial(llama_cpp_speed, build, path, threads, prompt, decode)
-                    compare(f"llama.cpp {build}", row, ours, theirs)
+                    compare(build.name, row, ours, theirs)
     # TinyLlama has to be made for them: when it is asked for.
     shapes = {"15m", "110m"} | ({"tinyllama"} if settings.shapes or settings.size == FULL else set())
     for shape in sorted({shape for shape, kind in settings.cases() if kind == "f32"} & shapes):

@@ -50,6 +50,7 @@ class Settings:
     chosen_sets: tuple[str, ...] = ()
     chosen_threads: tuple[int, ...] = ()
     storage: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
     llama2c: Path | None = None
 
     def cases(self) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,11 @@ import run_efisim
 
 from benchmarks import guest
 from benchmarks.limits import Limits
-from benchmarks.native import SHORT_PROMPT
-from benchmarks.peers import PROMPT, beside, our_speed
+from benchmarks.native import SHORT_PROMPT, our_speed
+from benchmarks.peers import PROMPT
 from benchmarks.results import Column, Results
 from benchmarks.settings import CASES, QUICK, SETS, Settings, llama2c_model, model
+from benchmarks.turns import beside
 
 EFISIM_TYPES = ("f32", "q8_0", "q4_k_m")
 # Until a run is given up: without an answer the program waits for a key.

@@ -284,7 +284,8 @@ Activation row_of(const Activation& input, size_t b, uint64_t group)
 struct Cuts {
     size_t blocks;
     size_t parts;
-    size_t large; ///< of the parts, the first ones: half of the blocks
+    size_t large;    ///< of the parts, the first ones: half of the blocks
+    size_t together; ///< blocks that a kernel likes to take at a time: what is left over at a part's end costs more
 
     /// Where `part` begins; of parts.. the end.
     size_t operator()(size_t part) const
@@ -292,10 +293,18 @@ struct Cuts {
         const size_t half = large == 0 ? 0 : blocks / 2;
         const size_t at =
             part < large ? half * part / large : half + (blocks - half) * (part - large) / (parts - large);
-        // Kernels may take blocks by twos: one that is left over at the end of each part costs more.
-        return part < parts && blocks >= 4 * parts ? at & ~size_t{1} : at;
+        return part < parts ? at - at % together : at;
     }
 };
+
+/// Blocks that kernels take at a time: two of some products with one row of input, with more rows two or three. Less
+/// where each processor would not have some of them to share.
+size_t blocks_together(size_t batch, size_t blocks, size_t processors)
+{
+    const size_t each = blocks / (kStreamsPerProcessor * processors);
+    const size_t most = batch > 1 ? 6 : 2;
+    return each >= most ? most : each >= 2 ? 2 : 1;
+}
 
 size_t blocks_of(const Tensor& weight) { return (weight.rows + kRowBlock - 1) / kRowBlock; }
 
@@ -366,7 +375,8 @@ void Ops::matmul(std::span<const Product> products, const Activation& input) con
     const bool streams = input.batch == 1 && processors > 1;
     const size_t parts =
         parts_for(multiply_adds, streams ? std::min(blocks, processors * kStreamsPerProcessor) : blocks);
-    const Cuts cut{blocks, parts, streams && parts > processors ? processors : 0};
+    const Cuts cut{blocks, parts, streams && parts > processors ? processors : 0,
+                   blocks_together(input.batch, blocks, processors)};
     parallel(parts, [&](size_t part) {
         size_t first = cut(part);
         size_t end = cut(part + 1);

@@ -206,29 +206,29 @@ TEST_P(PanelsCheck, ProductsOfAllTypes)
     }
 }
 
-/// What lookup decoding stands on: a row of input gives the same bits alone and in company. Panels by twos and one
-/// more; batches on both sides of where panels are unpacked for all rows (12) and past a round of those (128).
+/// What lookup decoding stands on: a row of input gives the same bits alone and in company. Panels by threes and one or
+/// two more, sixteen blocks and more; batches on both sides of where panels are unpacked for all rows (12) and past a
+/// round of those (128).
 TEST_P(PanelsCheck, TheBatchChangesNoBit)
 {
-    constexpr size_t kPanels = 3;
-    constexpr size_t kRows = kPanels * kPanelRows;
     for (const PanelType type : all_types()) {
         const PackedType& packed = packed_type(type);
-        const size_t blocks = packed.block.values == kInputBlock ? 9 : 2;
-        const size_t cols = blocks * packed.block.values;
-        const std::vector<uint8_t> panels = pack(type, rows(type, kPanels, blocks), kPanels, blocks);
+        const size_t blocks = packed.block.values == kInputBlock ? 17 : 3, cols = blocks * packed.block.values;
         const auto product = set().panels->product[static_cast<size_t>(type)];
-        for (const size_t batch : {6, 11, 12, 19, 23, 131}) {
+        for (const size_t batch : {6, 11, 12, 19, 22, 131}) {
+            const size_t count = 4 + batch % 2;
+            const size_t outputs = count * kPanelRows;
+            const std::vector<uint8_t> panels = pack(type, rows(type, count, blocks), count, blocks);
             const Input<float> x = input(batch * cols, 0);
             const Quantized in(set(), x, cols);
-            Output<float> together(batch * kRows, 0);
-            product(together.data(), kRows, panels.data(), kPanels, in.rows(0, batch));
+            Output<float> together(batch * outputs, 0);
+            product(together.data(), outputs, panels.data(), count, in.rows(0, batch));
             ASSERT_TRUE(together.intact()) << packed.name;
+            std::vector<float> alone(outputs);
             for (size_t b = 0; b < batch; b++) {
-                float alone[kRows];
-                product(alone, kRows, panels.data(), kPanels, in.rows(b, 1));
-                for (size_t r = 0; r < kRows; r++) {
-                    ASSERT_EQ(bits_of(alone[r]), bits_of(together[b * kRows + r]))
+                product(alone.data(), outputs, panels.data(), count, in.rows(b, 1));
+                for (size_t r = 0; r < outputs; r++) {
+                    ASSERT_EQ(bits_of(alone[r]), bits_of(together[b * outputs + r]))
                         << packed.name << " row " << b << " of " << batch;
                 }
             }

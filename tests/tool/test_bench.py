@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bench
 import pytest
-from benchmarks import limits, native, peers, plot, settings
+from benchmarks import limits, native, plot, settings, turns
 from benchmarks.limits import Limits
 from benchmarks.results import Column, Results
 from benchmarks.settings import DEFAULT, FULL, QUICK, Settings
@@ -28,23 +28,33 @@ def test_a_token_of_prefill_takes_two_operations_a_weight_of_the_blocks() -> Non
     assert limits.operations("gpt2") == 2 * 12 * (4 * 768 * 768 + 2 * 3072 * 768)
 
 
-def test_limits_are_those_of_threads_types_and_sets() -> None:
+def test_limits_of_decode_are_those_of_threads() -> None:
     assert MACHINE.decode_tok_s(2e9, 1) == pytest.approx(5.0)
     assert MACHINE.decode_tok_s(2e9, 2) == pytest.approx(9.0)
-    of = limits.operations("15m")
-    assert MACHINE.prefill_tok_s("15m", "f16", "avx2", 1) == pytest.approx(100e9 / of)
-    assert MACHINE.prefill_tok_s("15m", "q4_k", "avx2", 1) == pytest.approx(200e9 / of)
-    # AVX-VNNI has products of int8 of its own, and AVX2's floats.
-    assert MACHINE.prefill_tok_s("15m", "q4_k", "avx_vnni", 1) == pytest.approx(400e9 / of)
-    assert MACHINE.prefill_tok_s("15m", "f32", "avx_vnni", 1) == pytest.approx(100e9 / of)
-    # What was not measured has no limit, rather than another set's.
-    assert MACHINE.prefill_tok_s("15m", "f32", "sse2", 1) is None
+
+
+def test_the_limit_of_prefill_is_measured_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits.peak_of("f16", "avx2") == ("avx2", "float")
+    assert limits.peak_of("q4_k", "avx2") == ("avx2", "int8")
+    # AVX-VNNI has products of int8 of its own, and AVX2's floats; AMX is held against the vectors below it.
+    assert limits.peak_of("q4_k", "avx_vnni") == ("avx_vnni", "int8")
+    assert limits.peak_of("f32", "avx_vnni") == ("avx2", "float")
+    assert limits.peak_of("q8_0", "amx_bf16") == ("avx512_vnni", "int8")
+    asked: list[tuple[object, ...]] = []
+
+    def output_of(*words: object) -> str:
+        asked.append(words)
+        return "200.0\n"
+
+    monkeypatch.setattr(limits, "output_of", output_of)
+    assert limits.prefill_tok_s("15m", "q8_0", "avx2", 2) == pytest.approx(200e9 / limits.operations("15m"))
+    assert asked == [(limits.PROGRAM, "--peak", "avx2", "int8", 2)]
 
 
 def test_each_turn_is_compared_with_the_mean_of_those_around_it() -> None:
     ours: Iterator[float] = iter([10.0, 20.0, 40.0])
     theirs: Iterator[float] = iter([5.0, 10.0])
-    found = peers.beside(lambda: next(ours), lambda: next(theirs), 2)
+    found = turns.beside(lambda: next(ours), lambda: next(theirs), 2)
     assert [found.least, found.most] == pytest.approx([3.0, 3.0])
     assert (found.ours, found.theirs) == (20.0, 7.5)
 

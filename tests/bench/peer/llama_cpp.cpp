@@ -7,15 +7,21 @@
 //
 //     llama_cpp libggml-cpu.so MODEL THREADS PROMPT DECODE CONTEXT RUNS
 //
+// With PEER_IS_IK it is ik_llama.cpp's, whose backend is in its library: the first argument is then `repacked`, or
+// `as-is`, for weights as the file has them.
+//
 // CONTEXT tokens are there before each measurement. Prints {"prefill_tok_s": ..., "decode_tok_s": ...}, medians, and
-// the best of the runs as prefill_best, decode_best: what counts where others use the machine too.
+// the same by processor time as prefill_cpu, decode_cpu: what counts where others use the machine too.
+#ifndef PEER_IS_IK
 #include <ggml-backend.h>
+#endif
 #include <llama.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <vector>
 
@@ -71,10 +77,43 @@ std::vector<llama_token> tokens(size_t from, size_t count, size_t vocab)
     return made;
 }
 
-void run(llama_context* context, std::vector<llama_token> batch)
+#ifdef PEER_IS_IK
+llama_model* load(const char* way, const char* path)
 {
-    if (!batch.empty() &&
-        llama_decode(context, llama_batch_get_one(batch.data(), static_cast<int>(batch.size()))) != 0) {
+    llama_model_params parameters = llama_model_default_params();
+    parameters.repack_tensors = std::strcmp(way, "repacked") == 0;
+    parameters.use_mmap = !parameters.repack_tensors;
+    return llama_model_load_from_file(path, parameters);
+}
+
+void clear(llama_context* context) { llama_kv_cache_clear(context); }
+
+llama_batch batch_at(std::vector<llama_token>& batch, size_t position)
+{
+    return llama_batch_get_one(batch.data(), static_cast<int>(batch.size()), static_cast<int>(position), 0);
+}
+#else
+llama_model* load(const char* backend, const char* path)
+{
+    if (ggml_backend_load(backend) == nullptr) {
+        die("the CPU backend does not load");
+    }
+    return llama_model_load_from_file(path, llama_model_default_params());
+}
+
+void clear(llama_context* context) { llama_memory_clear(llama_get_memory(context), false); }
+
+llama_batch batch_at(std::vector<llama_token>& batch, size_t)
+{
+    return llama_batch_get_one(batch.data(), static_cast<int>(batch.size()));
+}
+#endif
+
+/// Tokens `from` ... `from + count - 1` at these positions.
+void run(llama_context* context, size_t from, size_t count, size_t vocab)
+{
+    std::vector<llama_token> batch = tokens(from, count, vocab);
+    if (!batch.empty() && llama_decode(context, batch_at(batch, from)) != 0) {
         die("the model did not run");
     }
     llama_synchronize(context);
@@ -92,7 +131,7 @@ void quiet(ggml_log_level level, const char* text, void*)
 int main(int argc, char** argv)
 {
     if (argc != kArguments) {
-        die("expected libggml-cpu.so MODEL THREADS PROMPT DECODE CONTEXT RUNS");
+        die("expected libggml-cpu.so MODEL THREADS PROMPT DECODE CONTEXT RUNS (or repacked, as-is, for libggml-cpu.so)");
     }
     const int threads = std::atoi(argv[3]);
     const auto prompt = static_cast<size_t>(std::atoi(argv[4]));
@@ -100,11 +139,8 @@ int main(int argc, char** argv)
     const auto before = static_cast<size_t>(std::atoi(argv[6]));
     const int runs = std::max(1, std::atoi(argv[7]));
     llama_log_set(quiet, nullptr);
-    if (ggml_backend_load(argv[1]) == nullptr) {
-        die("the CPU backend does not load");
-    }
     llama_backend_init();
-    llama_model* model = llama_model_load_from_file(argv[2], llama_model_default_params());
+    llama_model* model = load(argv[1], argv[2]);
     if (model == nullptr) {
         die("the model does not load");
     }
@@ -121,13 +157,13 @@ int main(int argc, char** argv)
     Speeds prefill_speeds;
     Speeds decode_speeds;
     for (int i = 0; i <= runs; i++) {
-        llama_memory_clear(llama_get_memory(context), false);
-        run(context, tokens(0, before, vocab));
+        clear(context);
+        run(context, 0, before, vocab);
         const Moment started;
-        run(context, tokens(before, prompt, vocab));
+        run(context, before, prompt, vocab);
         const Moment prefilled;
         for (size_t j = 0; j < decode; j++) {
-            run(context, tokens(before + prompt + j, 1, vocab));
+            run(context, before + prompt + j, 1, vocab);
         }
         const Moment ended;
         if (i > 0) {

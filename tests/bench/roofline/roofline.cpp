@@ -4,7 +4,8 @@
 // instruction set, with one thread and with more. A program of its own that runs on any x86-64: every function names
 // the instructions it is compiled for, and only those run that the processor has. Prints one JSON object.
 //
-//     roofline [THREADS...]      (default: 1 and all)
+//     roofline [THREADS...]                   (default: 1 and all)
+//     roofline --peak SET float|int8 THREADS  (prints one number: 1e9 operations a second over about half a second)
 //
 // Reading: each thread sums a part of a buffer larger than any cache, best of several passes and of several ways to
 // walk it. Peaks: sums in registers, as many as hide the latency; a multiplication and an addition count as two.
@@ -65,8 +66,7 @@ template <class Work> double timed(size_t threads, const Work& work)
 /// Uses sums, so that the compiler cannot leave their making out.
 #define LLMK_KEEP(sums) asm volatile("" : : "x"(sums[0]), "x"(sums[1]), "x"(sums[2]), "x"(sums[3]))
 
-// --- reading
-// ----------------------------------------------------------------------------------------------------------
+// --- reading ---------------------------------------------------------------------------------------------------------
 
 using Reader = void (*)(const uint8_t* data, size_t bytes);
 
@@ -258,6 +258,7 @@ std::vector<Peak> peaks()
     };
 }
 
+/// The best of some passes.
 double peak_speed(const Peak& peak, size_t threads)
 {
     double best = 0.0;
@@ -268,13 +269,43 @@ double peak_speed(const Peak& peak, size_t threads)
     return best;
 }
 
+/// Over half a second, whoever else uses the machine meanwhile.
+double mean_speed(const Peak& peak, size_t threads)
+{
+    constexpr double kSeconds = 0.5;
+    double operations = 0.0;
+    double took = 0.0;
+    while (took < kSeconds) {
+        took += timed(threads, [&](size_t) { peak.run(kPeakRounds); });
+        operations += peak.operations * kPeakRounds * static_cast<double>(threads);
+    }
+    return operations / took;
+}
+
+int print_mean(const std::string& set, const std::string& kind, size_t threads)
+{
+    for (const Peak& peak : peaks()) {
+        if (peak.usable && peak.set == set && peak.kind == kind) {
+            std::printf("%.3f\n", mean_speed(peak, threads) / 1e9);
+            return 0;
+        }
+    }
+    std::fprintf(stderr, "roofline: no peak of %s on %s here\n", set.c_str(), kind.c_str());
+    return 1;
+}
+
+size_t count_of(const char* text) { return static_cast<size_t>(std::max(1, std::atoi(text))); }
+
 } // namespace
 
 int main(int argc, char** argv)
 {
+    if (argc == 5 && std::string(argv[1]) == "--peak") {
+        return print_mean(argv[2], argv[3], count_of(argv[4]));
+    }
     std::vector<size_t> counts;
     for (int i = 1; i < argc; i++) {
-        counts.push_back(static_cast<size_t>(std::max(1, std::atoi(argv[i]))));
+        counts.push_back(count_of(argv[i]));
     }
     if (counts.empty()) {
         counts = {1, std::max(1u, std::thread::hardware_concurrency())};
