@@ -276,6 +276,12 @@ struct KernelSet {
     /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
     const Bf16Panels* bf16_panels = nullptr;
 
+    /// gemm_f32 with weights as gemv_f16 and gemv_bf16 have them. Null where unpacking some rows for gemm_f32 is as
+    /// fast.
+    void (*gemm_f16)(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows,
+                     size_t cols, size_t batch) = nullptr;
+    decltype(gemm_f16) gemm_bf16 = nullptr;
+
     /// No kernel: which of the above to take. Calibration sets it in a completed set.
     bool far_memory = false;
 };

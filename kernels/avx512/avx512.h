@@ -19,6 +19,10 @@ void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, s
 
 // half.cpp
 void gemv_f16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemm_f16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+              size_t batch);
+void gemm_bf16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+               size_t batch);
 void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Float32 products. Where memory is slower than the arithmetic each accumulator is a vector of partial sums along the
+// Products with rows of float32 inputs; weights are float32 or halves, which are converted in registers on the way.
+// Where memory is slower than the arithmetic each accumulator is a vector of partial sums along the
 // columns, where weights and activations are both contiguous; lanes are summed once, at the end. SGEMM of a larger
 // batch turns a piece of the weights at a time, so that a vector holds a column of sixteen rows.
 #include "kernels/avx512/avx512.h"
@@ -19,14 +20,28 @@ constexpr size_t kExactRows = 2;
 constexpr size_t kExactBatch = 6;
 
 /// rows_dot of all rows of the input, kBatch at a time.
-template <size_t kRows, size_t kBatch = kExactBatch>
-void rows_dot_of(size_t batch, float* y, const float* w, const float* x, const Rows& rows)
+template <class Type, size_t kRows, size_t kBatch = kExactBatch>
+void rows_dot_of(size_t batch, float* y, const uint8_t* w, const float* x, const Rows& rows)
 {
     for (; batch >= kBatch; batch -= kBatch, y += kBatch * rows.y_stride, x += kBatch * rows.x_stride) {
-        rows_dot<F32, kRows, kBatch>(y, bytes(w), x, rows);
+        rows_dot<Type, kRows, kBatch>(y, w, x, rows);
     }
     if constexpr (kBatch > 1) {
-        rows_dot_of<kRows, kBatch - 1>(batch, y, w, x, rows);
+        rows_dot_of<Type, kRows, kBatch - 1>(batch, y, w, x, rows);
+    }
+}
+
+/// Each row of y has the bits of gemv.
+template <class Type>
+void gemm_exact(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Rows& all)
+{
+    const size_t row_bytes = all.cols * Type::kBytes;
+    size_t r = 0;
+    for (; r + kExactRows <= rows; r += kExactRows) {
+        rows_dot_of<Type, kExactRows>(batch, y + r, w + r * row_bytes, x, all);
+    }
+    for (; r < rows; r++) {
+        rows_dot_of<Type, 1>(batch, y + r, w + r * row_bytes, x, all);
     }
 }
 
@@ -206,15 +221,15 @@ inline void transpose(__m512 (&v)[kLanes])
     }
 }
 
-template <size_t kVectors> void turn(Chunk<kVectors>& chunk, const float* w, size_t stride)
+template <class Type, size_t kVectors> void turn(Chunk<kVectors>& chunk, const uint8_t* w, size_t row_bytes)
 {
-    for (size_t v = 0; v < kVectors; v++, w += kLanes * stride) {
+    for (size_t v = 0; v < kVectors; v++, w += kLanes * row_bytes) {
         for (size_t c = 0; c < chunk.cols; c += kLanes) {
             const __mmask16 mask = lane_mask(chunk.cols - c);
             __m512 block[kLanes];
 #pragma GCC unroll 16
             for (size_t r = 0; r < kLanes; r++) {
-                block[r] = _mm512_maskz_loadu_ps(mask, w + r * stride + c);
+                block[r] = Type::load(mask, w + r * row_bytes + c * Type::kBytes);
             }
             transpose(block);
 #pragma GCC unroll 16
@@ -273,20 +288,23 @@ void tile_of(size_t batch, float* y, const float* x, const Block& block, const C
 
 /// Some columns of kVectors times sixteen rows by the whole batch. Meanwhile those of as many rows from `next` on come
 /// into the second-level cache, a few lines a tile. Where there is nothing, a prefetch does not mind.
-template <size_t kVectors> [[gnu::noinline]] void chunk_product(float* y, const float* w, const float* next,
-                                                                const float* x, size_t batch, const Block& block,
-                                                                size_t cols, bool is_first)
+template <class Type, size_t kVectors>
+[[gnu::noinline]] void chunk_product(float* y, const uint8_t* w, const uint8_t* next, const float* x, size_t batch,
+                                     const Block& block, size_t cols, bool is_first)
 {
+    constexpr size_t kLine = 64;
+    const size_t row_bytes = block.cols * Type::kBytes;
     Chunk<kVectors> chunk;
     chunk.cols = cols;
-    turn(chunk, w, block.w_stride);
+    turn<Type>(chunk, w, row_bytes);
     const size_t tiles = (batch + kTileBatch - 1) / kTileBatch;
     const size_t rows_ahead = (kVectors * kLanes + tiles - 1) / tiles;
     size_t ahead = 0;
     for (size_t b = 0; b < batch; b += kTileBatch) {
-        for (size_t r = 0; r < rows_ahead; r++, ahead += block.w_stride) {
-            for (size_t c = 0; c <= kChunkCols; c += kLineFloats) { // one more: they may begin within a line
-                prefetch_l2(next, ahead + c);
+        for (size_t r = 0; r < rows_ahead; r++, ahead += row_bytes) {
+            // One more: they may begin within a line.
+            for (size_t at = 0; at < kChunkCols * Type::kBytes + kLine; at += kLine) {
+                prefetch_l2(next, ahead + at);
             }
         }
         tile_of(batch - b < kTileBatch ? batch - b : kTileBatch, y + b * block.y_stride, x + b * block.x_stride, block,
@@ -295,29 +313,51 @@ template <size_t kVectors> [[gnu::noinline]] void chunk_product(float* y, const 
 }
 
 /// All columns of some rows, a multiple of sixteen, by the whole batch.
-void block_product(float* y, const float* w, const float* x, size_t rows, size_t batch, const Block& block)
+template <class Type>
+void block_product(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Block& block)
 {
+    const size_t row_bytes = block.cols * Type::kBytes;
     for (size_t c = 0; c < block.cols; c += kChunkCols) {
         const size_t cols = block.cols - c < kChunkCols ? block.cols - c : kChunkCols;
         for (size_t r = 0; r < rows;) {
-            const float* chunk_w = w + r * block.w_stride + c;
+            const uint8_t* chunk_w = w + r * row_bytes + c * Type::kBytes;
             const size_t vectors = (rows - r) / kLanes < kTileVectors ? (rows - r) / kLanes : kTileVectors;
             const size_t next_row = r + vectors * kLanes;
-            const float* next = next_row < rows ? chunk_w + vectors * kLanes * block.w_stride : w + c + cols;
+            const uint8_t* next =
+                next_row < rows ? chunk_w + vectors * kLanes * row_bytes : w + (c + cols) * Type::kBytes;
             switch (vectors) {
             case 1:
-                chunk_product<1>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                chunk_product<Type, 1>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
                 break;
             case 2:
-                chunk_product<2>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                chunk_product<Type, 2>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
                 break;
             default:
-                chunk_product<kTileVectors>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
+                chunk_product<Type, kTileVectors>(y + r, chunk_w, next, x + c, batch, block, cols, c == 0);
                 break;
             }
             r = next_row;
         }
     }
+}
+
+/// Of a batch that is not streamed, the rows that fill whole vectors. Returns how many that are.
+template <class Type>
+size_t gemm_turned(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Block& block)
+{
+    const size_t end = batch <= kStreamedBatch || block.cols == 0 ? 0 : rows / kLanes * kLanes;
+    for (size_t r = 0; r < end; r += kBlockRows) {
+        block_product<Type>(y + r, w + r * block.cols * Type::kBytes, x, end - r < kBlockRows ? end - r : kBlockRows,
+                            batch, block);
+    }
+    return end;
+}
+
+template <class Type> void gemm_halves(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride,
+                                       size_t rows, size_t cols, size_t batch)
+{
+    const size_t done = gemm_turned<Type>(y, w, x, rows, batch, {y_stride, cols, x_stride, cols});
+    gemm_exact<Type>(y + done, w + done * cols * Type::kBytes, x, rows - done, batch, {y_stride, x_stride, cols});
 }
 
 } // namespace
@@ -343,24 +383,26 @@ void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t 
               size_t batch)
 {
     const Block block = {y_stride, cols, x_stride, cols};
-    const size_t chunk_rows = batch <= kStreamedBatch || cols == 0 ? 0 : rows / kLanes * kLanes;
-    for (size_t r = 0; r < chunk_rows; r += kBlockRows) {
-        block_product(y + r, w + r * cols, x, chunk_rows - r < kBlockRows ? chunk_rows - r : kBlockRows, batch, block);
-    }
-    gemm_streamed(y + chunk_rows, w + chunk_rows * cols, x, rows - chunk_rows, batch, block);
+    const size_t done = gemm_turned<F32>(y, bytes(w), x, rows, batch, block);
+    gemm_streamed(y + done, w + done * cols, x, rows - done, batch, block);
 }
 
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
                     size_t cols, size_t batch)
 {
-    const Rows all = {y_stride, x_stride, cols};
-    size_t r = 0;
-    for (; r + kExactRows <= rows; r += kExactRows) {
-        rows_dot_of<kExactRows>(batch, y + r, w + r * cols, x, all);
-    }
-    for (; r < rows; r++) {
-        rows_dot_of<1>(batch, y + r, w + r * cols, x, all);
-    }
+    gemm_exact<F32>(y, bytes(w), x, rows, batch, {y_stride, x_stride, cols});
+}
+
+void gemm_f16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+              size_t batch)
+{
+    gemm_halves<F16>(y, y_stride, w, x, x_stride, rows, cols, batch);
+}
+
+void gemm_bf16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows, size_t cols,
+               size_t batch)
+{
+    gemm_halves<Bf16>(y, y_stride, w, x, x_stride, rows, cols, batch);
 }
 
 } // namespace llmk::djiblas::avx512

@@ -202,18 +202,30 @@ template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, f
     }
 }
 
-using GemvHalf = decltype(KernelSet::gemv_f16) KernelSet::*;
+/// The kernels of F16 or BF16.
+struct HalfKernels {
+    decltype(KernelSet::gemv_f16) KernelSet::*gemv;
+    decltype(KernelSet::gemv_f16) KernelSet::*far;
+    decltype(KernelSet::gemm_f16) KernelSet::*gemm;
+    DequantizeMember dequantize;
+};
+constexpr HalfKernels kF16 = {&KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::gemm_f16,
+                              &KernelSet::dequantize_f16};
+constexpr HalfKernels kBf16 = {&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::gemm_bf16,
+                               &KernelSet::dequantize_bf16};
 
-/// F16 and BF16: one row of input has a kernel of its own.
-template <GemvHalf kGemv, GemvHalf kFarGemv, DequantizeMember kMember>
-void rows_half(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
-               size_t first, size_t count)
+template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
+                                                   const Tensor& weight, const Activation& input, size_t first,
+                                                   size_t count)
 {
+    const uint8_t* const w = BlockRows(weight).at(first, 0);
     if (input.batch == 1) {
-        const auto gemv = kernels.*(kernels.far_memory ? kFarGemv : kGemv);
-        gemv(y + first, BlockRows(weight).at(first, 0), input.f32, count, weight.cols);
+        const auto gemv = kernels.*(kernels.far_memory ? kHalf.far : kHalf.gemv);
+        gemv(y + first, w, input.f32, count, weight.cols);
+    } else if (const auto gemm = kernels.*kHalf.gemm; gemm != nullptr) {
+        gemm(y + first, y_stride, w, input.f32, input.stride, count, weight.cols, input.batch);
     } else {
-        gemm_blocks(kernels.*kMember, kernels, y, y_stride, weight, input, first, count);
+        gemm_blocks(kernels.*kHalf.dequantize, kernels, y, y_stride, weight, input, first, count);
     }
 }
 
@@ -237,10 +249,8 @@ template <DequantizeMember kMember> constexpr WeightKernel blocks(TensorType typ
 constexpr WeightKernel kWeightKernels[kTensorTypes] = {
     {TensorType::f32, rows_f32, read_row_f32},
     {TensorType::q8_group, rows_q8, read_row_q8},
-    {TensorType::f16, rows_half<&KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::dequantize_f16>,
-     read_row_blocks<&KernelSet::dequantize_f16>},
-    {TensorType::bf16, rows_half<&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::dequantize_bf16>,
-     read_row_blocks<&KernelSet::dequantize_bf16>},
+    {TensorType::f16, rows_half<kF16>, read_row_blocks<kF16.dequantize>},
+    {TensorType::bf16, rows_half<kBf16>, read_row_blocks<kBf16.dequantize>},
     blocks<&KernelSet::dequantize_q8_0>(TensorType::q8_0),
     blocks<&KernelSet::dequantize_q4_0>(TensorType::q4_0),
     blocks<&KernelSet::dequantize_q4_1>(TensorType::q4_1),

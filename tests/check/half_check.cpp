@@ -18,12 +18,13 @@ struct HalfType {
     const char* name;
     decltype(KernelSet::gemv_f16) KernelSet::*gemv;
     decltype(KernelSet::gemv_f16) KernelSet::*far;
+    decltype(KernelSet::gemm_f16) KernelSet::*gemm;
     djiblas::Dequantize KernelSet::*dequantize;
 };
 
 constexpr HalfType kHalfTypes[] = {
-    {"f16", &KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::dequantize_f16},
-    {"bf16", &KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::dequantize_bf16},
+    {"f16", &KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::gemm_f16, &KernelSet::dequantize_f16},
+    {"bf16", &KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::gemm_bf16, &KernelSet::dequantize_bf16},
 };
 
 /// The binary16 next to `value` towards zero.
@@ -89,6 +90,46 @@ protected:
         }
     }
 };
+
+/// Where a set has them: rows by forty-eight, sixteen and one, columns by forty-eight, inputs by eight; few inputs.
+TEST_P(HalfCheck, Batches)
+{
+    constexpr size_t kMaxBatch = 19;
+    constexpr size_t kRows = 48 + 16 + 3;
+    ASSERT_EQ(set().gemm_f16 != nullptr, (set().features & djiblas::kFeatureAvx512) != 0);
+    ASSERT_EQ(set().gemm_f16 == nullptr, set().gemm_bf16 == nullptr);
+    for (const HalfType& type : kHalfTypes) {
+        for (size_t batch = 2; batch <= kMaxBatch && set().*type.gemm != nullptr; batch++) {
+            for (const size_t cols : {0, 1, 16, 47, 48, 49, 109}) {
+                const size_t rows = kRows - batch;
+                const size_t x_stride = cols + 3;
+                const size_t y_stride = rows + 5;
+                const Input<uint16_t> packed = weights(type, rows * cols, 2 * (batch % 4));
+                const auto* w = reinterpret_cast<const uint8_t*>(packed.data());
+                const Input<float> x = input(batch * x_stride, batch % 4);
+                Output<float> y(batch * y_stride, batch % 4);
+                (set().*type.gemm)(y.data(), y_stride, w, x.data(), x_stride, rows, cols, batch);
+                ASSERT_TRUE(y.intact()) << type.name << ", " << cols << " columns, batch " << batch;
+                std::vector<float> values(rows * cols);
+                (djiblas::kScalar.*type.dequantize)(values.data(), w, rows * cols);
+                for (size_t i = 0; i < batch * rows; i++) {
+                    double sum = 0.0;
+                    double magnitudes = 0.0;
+                    for (size_t c = 0; c < cols; c++) {
+                        const double product = static_cast<double>(values[i % rows * cols + c]) *
+                                               static_cast<double>(x.get(i / rows * x_stride + c));
+                        sum += product;
+                        magnitudes += std::fabs(product);
+                    }
+                    const double tolerance = static_cast<double>(cols + 4) * kRounding * magnitudes;
+                    ASSERT_NEAR(y[i / rows * y_stride + i % rows], sum, tolerance)
+                        << type.name << ", " << cols << " columns, row " << i % rows << " of input " << i / rows
+                        << " of " << batch;
+                }
+            }
+        }
+    }
+}
 
 TEST_P(HalfCheck, AllLengths)
 {
