@@ -58,7 +58,7 @@ BUILDS = (
     ik_llama_cpp("as-is"),
     ik_llama_cpp("repacked"),
 )
-PEERS = tuple(build.key for build in BUILDS)
+PEERS = (*(build.key for build in BUILDS), "plain")
 COLUMNS = [
     Column("shape", "shape"),
     Column("type", "type"),
@@ -116,7 +116,7 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
     def compare(peer: str, row: Row, ours: Speed, theirs: Speed) -> None:
         table.add(**row, peer=peer, **vars(beside(ours, theirs, rounds)))
 
-    if not list(builds(settings)):
+    if not any(build.is_there for build in BUILDS):
         print("  (no llama.cpp: `make peers` builds some)", flush=True)
     for shape, kind in settings.cases():
         path = model(shape, kind)
@@ -139,7 +139,7 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
 
 def float_peers(settings: Settings, path: Path, decode: int) -> Iterator[tuple[str, str, Speed]]:
     """(set of ours, name, speed) of those that read llama2.c's float32 files."""
-    for kernels in PLAIN:
+    for kernels in PLAIN if "plain" in (settings.peers or PEERS) else ():
         if kernels in settings.usable_sets and kernels in (settings.chosen_sets or PLAIN):
             yield kernels, f"plain, -Ofast {kernels.upper()}", partial(plain_speed, kernels, path, decode)
     if settings.llama2c is not None:

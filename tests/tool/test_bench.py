@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bench
 import pytest
-from benchmarks import limits, native, plot, settings, turns
+from benchmarks import limits, native, peers, plot, settings, turns
 from benchmarks.limits import Limits
 from benchmarks.results import Column, Results
 from benchmarks.settings import DEFAULT, FULL, QUICK, Settings
@@ -57,6 +59,27 @@ def test_each_turn_is_compared_with_the_mean_of_those_around_it() -> None:
     found = turns.beside(lambda: next(ours), lambda: next(theirs), 2)
     assert [found.least, found.most] == pytest.approx([3.0, 3.0])
     assert (found.ours, found.theirs) == (20.0, 7.5)
+
+
+def test_a_peer_is_held_against_the_best_chosen_set_of_no_more_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [replace(build, program=tmp_path / "llama_cpp", argument="") for build in peers.BUILDS]
+    monkeypatch.setattr(peers, "BUILDS", [*there[1:], replace(there[0], program=tmp_path / "not built")])
+    (tmp_path / "llama_cpp").touch()
+
+    def pairs(**chosen: Any) -> list[tuple[str, str]]:
+        wanted = Settings(**chosen)
+        wanted.usable_sets = ["sse2", "avx2", "avx_vnni", "avx512", "avx512_vnni", "amx_int8"]
+        return [(build.key, kernels) for build, kernels in peers.builds(wanted)]
+
+    ik = [("ik-as-is", "avx512_vnni"), ("ik-repacked", "avx512_vnni")]
+    assert pairs() == [("avx2", "avx2"), ("avx512", "avx512_vnni"), ("amx", "amx_int8"), *ik]
+    assert pairs(peers=("amx", "plain")) == [("amx", "amx_int8")]
+    assert pairs(chosen_sets=("avx2",)) == [
+        (key, "avx2") for key in ("avx2", "avx512", "amx", "ik-as-is", "ik-repacked")
+    ]
+    assert pairs(chosen_sets=("sse2",)) == []
 
 
 def test_what_is_measured_grows_with_the_size_and_holds_to_what_is_asked_for() -> None:
