@@ -131,7 +131,8 @@ void quiet(ggml_log_level level, const char* text, void*)
 int main(int argc, char** argv)
 {
     if (argc != kArguments) {
-        die("expected libggml-cpu.so MODEL THREADS PROMPT DECODE CONTEXT RUNS (or repacked, as-is, for libggml-cpu.so)");
+        die("expected libggml-cpu.so MODEL THREADS PROMPT DECODE CONTEXT RUNS (or repacked, as-is, for "
+            "libggml-cpu.so)");
     }
     const int threads = std::atoi(argv[3]);
     const auto prompt = static_cast<size_t>(std::atoi(argv[4]));
