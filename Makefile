@@ -155,12 +155,12 @@ lint: | setup-build setup-lint ## formatting, clang-tidy, layers, ruff, mypy
 # What scripts/bench.py takes: sections and options, as in BENCH="decode prefill --quick".
 BENCH ?=
 bench: | setup-build setup-bench ## speed beside the machine's limits (BENCH="decode --quick", LLAMA2C=PROGRAM)
-	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/plain-sse2 build/tests/plain-avx2 \
-	  build/tests/roofline build/tests/efisim
+	@$(MAKE) --no-print-directory -j2 build/host/llmk build/BOOTX64.EFI build/tests/bench build/tests/efisim \
+	  build/tests/roofline build/tests/plain-sse2 build/tests/plain-avx2
 	$(PY) scripts/bench.py $(BENCH)
 
 .PHONY: peers
-peers: | setup-build setup-peers ## llama.cpp for `make bench` to compare with (takes minutes)
+peers: | setup-build setup-peers ## llama.cpp and ik_llama.cpp for `make bench` to compare with (a quarter of an hour)
 	$(PY) scripts/build_llama_cpp.py
 
 # Seconds for each fuzzer.

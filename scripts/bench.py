@@ -4,7 +4,7 @@
 Nothing here passes or fails: machines are shared and drift. Figures are medians, with the load of the machine beside
 them. docs/PERFORMANCE.md says what each one means.
 
-    make bench                                     # about twenty minutes; with `make peers`, an hour
+    make bench                                     # about twenty minutes; with `make peers`, an hour and more
     make bench BENCH="decode prefill --quick"      # sections, and options, of one's choice
     make bench LLAMA2C=~/llama2.c/run              # beside llama2.c's run.c as well
     python scripts/bench.py decode --shapes tinyllama --types q4_0 --sets avx2 --threads 1

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Products with rows of float32 inputs; weights are float32 or halves, which are converted in registers on the way.
-// Where memory is slower than the arithmetic each accumulator is a vector of partial sums along the
-// columns, where weights and activations are both contiguous; lanes are summed once, at the end. SGEMM of a larger
-// batch turns a piece of the weights at a time, so that a vector holds a column of sixteen rows.
+// Products with rows of float32 inputs; weights are float32, or halves that are converted in registers on the way.
+// Where memory is slower than the arithmetic each accumulator is a vector of partial sums along the columns, where
+// weights and activations are both contiguous; lanes are summed once, at the end. SGEMM of a larger batch turns a piece
+// of the weights at a time, so that a vector holds a column of sixteen rows.
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx512/row_products.h"
 
@@ -63,14 +63,6 @@ constexpr size_t kChunkCols = 48;
 /// Rows a pass: the activations of a chunk's columns and the outputs of so many rows stay in the second-level cache.
 constexpr size_t kBlockRows = 5 * kTileVectors * kLanes;
 
-/// What all tiles of a call have in common.
-struct Block {
-    size_t y_stride;
-    size_t w_stride;
-    size_t x_stride;
-    size_t cols;
-};
-
 /// How much of the weights of as many rows a tile asks for meanwhile, as rows_dot does: nothing, or half of the rows,
 /// or all.
 enum class Ahead { nothing, half, all };
@@ -78,7 +70,7 @@ enum class Ahead { nothing, half, all };
 /// Every loop over rows and batch is unrolled, or the accumulators would have to lie in memory for the others' sake.
 /// `ahead` is where the weights begin that are asked for.
 template <size_t kRows, size_t kBatch, Ahead kAhead>
-void few_dots(float* y, const float* w, const float* x, const Block& block, const float* ahead)
+void few_dots(float* y, const float* w, const float* x, const Rows& block, const float* ahead)
 {
     constexpr size_t kLinesAhead = kAhead == Ahead::all ? kRows : kAhead == Ahead::half ? kRows / 2 : 0;
     __m512 sums[kBatch][kRows];
@@ -103,7 +95,7 @@ void few_dots(float* y, const float* w, const float* x, const Block& block, cons
         }
 #pragma GCC unroll 8
         for (size_t r = 0; r < kRows; r++) {
-            const __m512 weights = _mm512_loadu_ps(w + r * block.w_stride + c);
+            const __m512 weights = _mm512_loadu_ps(w + r * block.cols + c);
 #pragma GCC unroll 8
             for (size_t b = 0; b < kBatch; b++) {
                 sums[b][r] = _mm512_fmadd_ps(weights, activations[b], sums[b][r]);
@@ -114,7 +106,7 @@ void few_dots(float* y, const float* w, const float* x, const Block& block, cons
         const __mmask16 mask = lane_mask(block.cols - c);
 #pragma GCC unroll 8
         for (size_t r = 0; r < kRows; r++) {
-            const __m512 weights = _mm512_maskz_loadu_ps(mask, w + r * block.w_stride + c);
+            const __m512 weights = _mm512_maskz_loadu_ps(mask, w + r * block.cols + c);
 #pragma GCC unroll 8
             for (size_t b = 0; b < kBatch; b++) {
                 const __m512 activations = _mm512_maskz_loadu_ps(mask, x + b * block.x_stride + c);
@@ -138,7 +130,7 @@ void few_dots(float* y, const float* w, const float* x, const Block& block, cons
 
 /// few_dots of `batch` rows of input, 1 to kFewBatch.
 template <size_t kRows, Ahead kAhead = Ahead::nothing, size_t kBatch = kFewBatch> void
-few_dots_of(size_t batch, float* y, const float* w, const float* x, const Block& block, const float* ahead = nullptr)
+few_dots_of(size_t batch, float* y, const float* w, const float* x, const Rows& block, const float* ahead = nullptr)
 {
     if constexpr (kBatch > 0) {
         if (batch == kBatch) {
@@ -151,11 +143,11 @@ few_dots_of(size_t batch, float* y, const float* w, const float* x, const Block&
 
 /// SGEMM of a few rows, in the order of their addresses. Where the input is up to kStreamedBatch rows the second tile
 /// finds the weights in the caches.
-void gemm_streamed(float* y, const float* w, const float* x, size_t rows, size_t batch, const Block& block)
+void gemm_streamed(float* y, const float* w, const float* x, size_t rows, size_t batch, const Rows& block)
 {
     size_t r = 0;
-    for (; r + kFewRows <= rows; r += kFewRows, w += kFewRows * block.w_stride) {
-        const float* ahead = w + kFewRows * block.w_stride;
+    for (; r + kFewRows <= rows; r += kFewRows, w += kFewRows * block.cols) {
+        const float* ahead = w + kFewRows * block.cols;
         if (batch <= kFewBatch) {
             few_dots_of<kFewRows, Ahead::all>(batch, y + r, w, x, block, ahead);
             continue;
@@ -166,13 +158,13 @@ void gemm_streamed(float* y, const float* w, const float* x, size_t rows, size_t
             const size_t count = batch - b < kFewBatch ? batch - b : kFewBatch;
             if (b < kStreamedBatch) {
                 few_dots_of<kFewRows, Ahead::half>(count, out, w, in, block, ahead);
-                ahead += kFewRows / 2 * block.w_stride;
+                ahead += kFewRows / 2 * block.cols;
             } else {
                 few_dots_of<kFewRows>(count, out, w, in, block);
             }
         }
     }
-    for (; r < rows; r++, w += block.w_stride) {
+    for (; r < rows; r++, w += block.cols) {
         for (size_t b = 0; b < batch; b += kFewBatch) {
             few_dots_of<1>(batch - b < kFewBatch ? batch - b : kFewBatch, y + b * block.y_stride + r, w,
                            x + b * block.x_stride, block);
@@ -243,7 +235,7 @@ template <class Type, size_t kVectors> void turn(Chunk<kVectors>& chunk, const u
 /// Adds a chunk's products with kBatch rows of input to y, or writes them where it is the first. (To begin the sums
 /// with what is in y would wait for it, and make one long sum of all columns.)
 template <size_t kVectors, size_t kBatch>
-[[gnu::noinline]] void tile(float* y, const float* x, const Block& block, const Chunk<kVectors>& chunk, bool is_first)
+[[gnu::noinline]] void tile(float* y, const float* x, const Rows& block, const Chunk<kVectors>& chunk, bool is_first)
 {
     __m512 sums[kBatch][kVectors];
 #pragma GCC unroll 8
@@ -275,7 +267,7 @@ template <size_t kVectors, size_t kBatch>
 
 /// A tile of `batch` rows of input, 1 to kTileBatch.
 template <size_t kVectors, size_t kBatch = kTileBatch>
-void tile_of(size_t batch, float* y, const float* x, const Block& block, const Chunk<kVectors>& chunk, bool is_first)
+void tile_of(size_t batch, float* y, const float* x, const Rows& block, const Chunk<kVectors>& chunk, bool is_first)
 {
     if constexpr (kBatch > 0) {
         if (batch == kBatch) {
@@ -290,7 +282,7 @@ void tile_of(size_t batch, float* y, const float* x, const Block& block, const C
 /// into the second-level cache, a few lines a tile. Where there is nothing, a prefetch does not mind.
 template <class Type, size_t kVectors>
 [[gnu::noinline]] void chunk_product(float* y, const uint8_t* w, const uint8_t* next, const float* x, size_t batch,
-                                     const Block& block, size_t cols, bool is_first)
+                                     const Rows& block, size_t cols, bool is_first)
 {
     constexpr size_t kLine = 64;
     const size_t row_bytes = block.cols * Type::kBytes;
@@ -314,7 +306,7 @@ template <class Type, size_t kVectors>
 
 /// All columns of some rows, a multiple of sixteen, by the whole batch.
 template <class Type>
-void block_product(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Block& block)
+void block_product(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Rows& block)
 {
     const size_t row_bytes = block.cols * Type::kBytes;
     for (size_t c = 0; c < block.cols; c += kChunkCols) {
@@ -343,7 +335,7 @@ void block_product(float* y, const uint8_t* w, const float* x, size_t rows, size
 
 /// Of a batch that is not streamed, the rows that fill whole vectors. Returns how many that are.
 template <class Type>
-size_t gemm_turned(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Block& block)
+size_t gemm_turned(float* y, const uint8_t* w, const float* x, size_t rows, size_t batch, const Rows& block)
 {
     const size_t end = batch <= kStreamedBatch || block.cols == 0 ? 0 : rows / kLanes * kLanes;
     for (size_t r = 0; r < end; r += kBlockRows) {
@@ -356,8 +348,9 @@ size_t gemm_turned(float* y, const uint8_t* w, const float* x, size_t rows, size
 template <class Type> void gemm_halves(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride,
                                        size_t rows, size_t cols, size_t batch)
 {
-    const size_t done = gemm_turned<Type>(y, w, x, rows, batch, {y_stride, cols, x_stride, cols});
-    gemm_exact<Type>(y + done, w + done * cols * Type::kBytes, x, rows - done, batch, {y_stride, x_stride, cols});
+    const Rows all = {y_stride, x_stride, cols};
+    const size_t done = gemm_turned<Type>(y, w, x, rows, batch, all);
+    gemm_exact<Type>(y + done, w + done * cols * Type::kBytes, x, rows - done, batch, all);
 }
 
 } // namespace
@@ -382,7 +375,7 @@ void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch)
 {
-    const Block block = {y_stride, cols, x_stride, cols};
+    const Rows block = {y_stride, x_stride, cols};
     const size_t done = gemm_turned<F32>(y, bytes(w), x, rows, batch, block);
     gemm_streamed(y + done, w + done * cols, x, rows - done, batch, block);
 }
