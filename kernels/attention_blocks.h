@@ -23,7 +23,9 @@
 //     whether load and tail are right for these bytes, and Careful, the type to take where they are not.
 #pragma once
 
-#include "kernels/djiblas.h"
+#include "kernels/attention_rows.h"
+
+#include <type_traits>
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
 
@@ -32,53 +34,6 @@ namespace {
 using Floats = Isa::Floats;
 using Ints = Isa::Ints;
 using Four [[gnu::vector_size(16)]] = float;
-
-/// Positions of a block.
-constexpr size_t kBlock = 64;
-/// Rows that go through a block before the next is taken, while it is in the first-level cache.
-constexpr size_t kRows = 32;
-constexpr float kInfinity = __builtin_inff();
-
-/// A query of one head on its way through the blocks. Its scores are in units of ln 2: a weight is a power of two.
-struct Row {
-    const float* query;
-    float* out;        ///< sum of 2^(score - peak) * value
-    float peak;        ///< the largest score so far
-    float sum;         ///< of 2^(score - peak)
-    size_t first, end; ///< positions that it sees
-
-    /// Those of its positions that belong to the block from `start` on, counted from there; none if from >= to.
-    size_t from(size_t start) const { return first > start ? first - start : 0; }
-    size_t to(size_t start) const
-    {
-        const size_t left = end > start ? end - start : 0;
-        return left < kBlock ? left : kBlock;
-    }
-};
-
-/// Asks for memory that is needed soon, a few lines whenever there is something else to do.
-class Ahead {
-public:
-    /// `bytes` at p, in about so many steps. They may lie past the end of the keys or values; a prefetch does not mind.
-    Ahead(const uint8_t* p, size_t bytes, size_t steps)
-        : m_next(reinterpret_cast<uintptr_t>(p)), m_end(m_next + bytes),
-          m_step((bytes + steps * kLine - 1) / (steps * kLine) * kLine)
-    {
-    }
-    void step()
-    {
-        const uintptr_t to = m_next + m_step < m_end ? m_next + m_step : m_end;
-        for (; m_next < to; m_next += kLine) {
-            __builtin_prefetch(reinterpret_cast<const void*>(m_next));
-        }
-    }
-
-private:
-    static constexpr size_t kLine = 64;
-    uintptr_t m_next;
-    uintptr_t m_end;
-    size_t m_step;
-};
 
 /// 2^x for x <= 0, within 2 ulp; 0 from 2^-127 on.
 inline Floats power_of_two(Floats x)
@@ -152,7 +107,7 @@ inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t 
     }
 }
 
-/// scores[n][t] for the positions [from, to) of the block at `keys`, unscaled.
+/// scores[n][t] for the positions [from, to) of a block, unscaled. `keys` begin with the first of them.
 template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float (*scores)[kBlock], const Row* rows,
                                                                        const uint8_t* keys, size_t from, size_t to,
                                                                        size_t head_dim, Ahead& ahead)
@@ -160,10 +115,10 @@ template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float (*s
     constexpr size_t kK = kN == 4 ? Isa::kKeys : 4;
     const size_t row_bytes = Packed::bytes(head_dim);
     size_t t = from;
-    for (; t + kK <= to; t += kK) {
+    for (; t + kK <= to; t += kK, keys += kK * row_bytes) {
         ahead.step();
         Floats sums[kN][kK];
-        dots<Packed, kN, kK>(rows, keys + t * row_bytes, row_bytes, head_dim, sums);
+        dots<Packed, kN, kK>(rows, keys, row_bytes, head_dim, sums);
         if constexpr (kK == 4) {
 #pragma GCC unroll 4
             for (size_t n = 0; n < kN; n++) {
@@ -179,9 +134,9 @@ template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float (*s
             }
         }
     }
-    for (; t < to; t++) {
+    for (; t < to; t++, keys += row_bytes) {
         Floats sums[kN][1];
-        dots<Packed, kN, 1>(rows, keys + t * row_bytes, row_bytes, head_dim, sums);
+        dots<Packed, kN, 1>(rows, keys, row_bytes, head_dim, sums);
         for (size_t n = 0; n < kN; n++) {
             // As the four together are added.
             scores[n][t] = Four(sum_lanes(sums[n][0], sums[n][0], sums[n][0], sums[n][0]))[0];
@@ -254,6 +209,7 @@ template <size_t kN> [[gnu::noinline]] void block_weights(float (*scores)[kBlock
 }
 
 /// out = out * factor + sum over t in [from, to) of weight[t] * value[t], for kV vectors of columns from column i on.
+/// `values` begin with the first of them.
 template <class Packed, size_t kN, size_t kV>
 [[gnu::noinline]] void add_columns(const Row* rows, const float* factors, const float (*weights)[kBlock],
                                    const uint8_t* values, size_t row_bytes, size_t from, size_t to, size_t i,
@@ -283,7 +239,7 @@ template <class Packed, size_t kN, size_t kV>
         }
     };
     constexpr size_t kPositions = 4;
-    const uint8_t* row = values + from * row_bytes;
+    const uint8_t* row = values;
     size_t t = from;
     for (; t + kPositions <= to; t += kPositions) {
         ahead.step();
@@ -309,8 +265,8 @@ template <class Packed> void add_last_columns(const Row& row, float factor, cons
                                               size_t row_bytes, size_t from, size_t to, size_t i, size_t count)
 {
     Floats sum = Isa::load_tail(row.out + i, count) * Isa::splat(factor);
-    for (size_t t = from; t < to; t++) {
-        sum = Isa::fma(Packed::tail(values + t * row_bytes, i, count), Isa::splat(weights[t]), sum);
+    for (size_t t = from; t < to; t++, values += row_bytes) {
+        sum = Isa::fma(Packed::tail(values, i, count), Isa::splat(weights[t]), sum);
     }
     Isa::store_tail(row.out + i, sum, count);
 }
@@ -337,51 +293,54 @@ template <class Packed, size_t kN> void add_values(const Row* rows, const float*
     }
 }
 
-/// The positions that any of so many rows sees, as Row::from and Row::to. Those of a later row are later ones.
-struct Range {
-    size_t from;
-    size_t to;
-
-    Range(const Row* rows, size_t count, size_t start) : from(SIZE_MAX), to(0)
-    {
-        for (size_t r = 0; r < count; r++) {
-            from = rows[r].from(start) < from ? rows[r].from(start) : from;
-            to = rows[r].to(start) > to ? rows[r].to(start) : to;
-        }
-    }
-    bool empty() const { return from >= to; }
-};
-
-/// Calls function<kN>(r, range) for groups of kN rows from the r-th on; `range` is what the group sees of the block.
-template <class Function> inline void by_groups(const Row* rows, size_t count, size_t start, const Function& function)
+/// A row, as floats.
+template <class Packed> inline void unpack_row(float* out, const uint8_t* row, size_t head_dim)
 {
-    const auto call = [&]<size_t kN>(size_t r) {
-        const Range range(rows + r, kN, start);
-        if (!range.empty()) {
-            function.template operator()<kN>(r, range);
-        }
-    };
-    size_t r = 0;
-    for (; r + 4 <= count; r += 4) {
-        call.template operator()<4>(r);
+    size_t i = 0;
+    for (; i + kLanes <= head_dim; i += kLanes) {
+        Isa::store(out + i, Packed::load(row, i));
     }
-    if (r + 2 <= count) {
-        call.template operator()<2>(r);
-        r += 2;
-    }
-    if (r < count) {
-        call.template operator()<1>(r);
+    if (i < head_dim) {
+        Isa::store_tail(out + i, Packed::tail(row, i, head_dim - i), head_dim - i);
     }
 }
 
-/// Calls function<Row type>() with the type that is right for these keys or values.
+/// From so many rows on it takes less time to unpack a block once than for each group of them. (Of 16 rows F16 with
+/// AVX2 takes more; the rows of a long prompt's tile are 27 to 32.)
+constexpr size_t kUnpackRows = 24;
+/// Keys or values that are unpacked at a time: 16 KiB.
+constexpr size_t kUnpackFloats = 4096;
+
+/// Calls function<Row type>(keys or values, positions): with all of them, or with some after the other, unpacked.
+/// `packed` begins with the first.
 template <class Packed, class Function>
-inline void by_kind(const uint8_t* packed, const Range& range, size_t row_bytes, const Function& function)
+inline void unpacked(const uint8_t* packed, const Range& all, size_t head_dim, size_t count, const Function& function)
 {
-    if (Packed::plain(packed + range.from * row_bytes, (range.to - range.from) * row_bytes)) {
-        function.template operator()<Packed>();
+    const size_t row_bytes = Packed::bytes(head_dim);
+    if (std::is_same_v<Packed, typename Isa::F32> || count < kUnpackRows || head_dim * 4 > kUnpackFloats) {
+        function.template operator()<Packed>(packed, all);
+        return;
+    }
+    alignas(sizeof(Floats)) float floats[kUnpackFloats];
+    const size_t most = kUnpackFloats / head_dim / 4 * 4;
+    Range some = all;
+    for (; some.from < all.to; some.from = some.to) {
+        some.to = all.to - some.from < most ? all.to : some.from + most;
+        for (size_t t = some.from; t < some.to; t++, packed += row_bytes) {
+            unpack_row<Packed>(floats + (t - some.from) * head_dim, packed, head_dim);
+        }
+        function.template operator()<typename Isa::F32>(reinterpret_cast<const uint8_t*>(floats), some);
+    }
+}
+
+/// The same with the Packed or Careful that is right for them.
+template <class Packed, class Function>
+inline void by_kind(const uint8_t* packed, const Range& all, size_t head_dim, size_t count, const Function& function)
+{
+    if (Packed::plain(packed, (all.to - all.from) * Packed::bytes(head_dim))) {
+        unpacked<Packed>(packed, all, head_dim, count, function);
     } else {
-        function.template operator()<typename Packed::Careful>();
+        unpacked<typename Packed::Careful>(packed, all, head_dim, count, function);
     }
 }
 
@@ -389,32 +348,37 @@ inline void by_kind(const uint8_t* packed, const Range& range, size_t row_bytes,
 /// next task begins there.
 template <class Packed> void run_block(const AttentionTask& task, Row* rows, size_t count, size_t start)
 {
-    const Range all(rows, count, start);
-    const size_t row_bytes = Packed::bytes(task.head_dim);
-    const uint8_t* const keys = task.keys + start * row_bytes;
-    const uint8_t* const values = task.values + start * row_bytes;
+    const Range all = seen(rows, count, start);
+    const size_t head_dim = task.head_dim;
+    const size_t row_bytes = Packed::bytes(head_dim);
+    const uint8_t* const keys = task.keys + (start + all.from) * row_bytes;
+    const uint8_t* const values = task.values + (start + all.from) * row_bytes;
     const size_t steps = (count + 3) / 4 * (kBlock / 4);
     alignas(sizeof(Floats)) float scores[kRows][kBlock];
     float factors[kRows];
 
-    Ahead next_values(values + all.from * row_bytes, (all.to - all.from) * row_bytes, steps);
-    by_kind<Packed>(keys, all, row_bytes, [&]<class Kind>() {
-        by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
-            block_scores<Kind, kN>(scores + r, rows + r, keys, range.from, range.to, task.head_dim, next_values);
+    Ahead next_values(values, (all.to - all.from) * row_bytes, steps);
+    by_kind<Packed>(keys, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
+        by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
+            const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
+            block_scores<Kind, kN>(scores + r, rows + r, first, range.from, range.to, head_dim, next_values);
         });
     });
 
-    by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
+    by_groups(rows, count, start, all, [&]<size_t kN>(size_t r, const Range& range) {
         block_weights<kN>(scores + r, factors + r, rows + r, task, start, range.from, range.to);
     });
 
     const size_t left = task.position + task.count - start;
     const size_t next = left < 2 * kBlock ? left : 2 * kBlock;
-    Ahead next_keys(keys + kBlock * row_bytes, next > kBlock ? (next - kBlock) * row_bytes : 0, steps);
-    by_kind<Packed>(values, all, row_bytes, [&]<class Kind>() {
-        by_groups(rows, count, start, [&]<size_t kN>(size_t r, const Range& range) {
-            add_values<Kind, kN>(rows + r, factors + r, scores + r, values, range.from, range.to, task.head_dim,
-                                 next_keys);
+    Ahead next_keys(task.keys + (start + kBlock) * row_bytes, next > kBlock ? (next - kBlock) * row_bytes : 0, steps);
+    by_kind<Packed>(values, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
+        by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
+            const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
+            add_values<Kind, kN>(rows + r, factors + r, scores + r, first, range.from, range.to, head_dim, next_keys);
+            for (size_t n = 0; n < kN; n++) {
+                factors[r + n] = 1.0f; // for the next piece
+            }
         });
     });
 }
