@@ -74,6 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", type=words, default=(), metavar="A,B", help=", ".join(settings.SETS))
     parser.add_argument("--threads", type=numbers, default=(), metavar="N,M", help="default: 1 and all")
     parser.add_argument("--storage", type=words, default=(), metavar="A,B", help=f"of `load`: {', '.join(STORAGE)}")
+    parser.add_argument("--prompts", type=numbers, default=(), metavar="N,M", help="tokens, of `prefill` and `peers`")
     parser.add_argument("--peers", type=words, default=(), metavar="A,B", help="of `peers`: " + ", ".join(PEERS))
     default = os.environ.get("LLAMA2C")
     parser.add_argument(
@@ -107,6 +108,7 @@ def measure(options: argparse.Namespace, results: Results) -> None:
         chosen_sets=options.sets,
         chosen_threads=options.threads,
         storage=options.storage,
+        prompts=options.prompts,
         peers=options.peers,
         llama2c=options.llama2c,
     )

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def prefill(settings: Settings, _limits: Limits, results: Results) -> None:
     table = results.table("prefill", "Prefill", note, columns)
     for shape, kind in settings.cases():
         path = model(shape, kind)
-        for prompt in PROMPTS:
+        for prompt in settings.prompts or PROMPTS:
             for kernels in prefill_sets(settings, shape, kind, prompt):
                 for threads in settings.threads:
                     row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "prompt": prompt}
@@ -111,9 +112,10 @@ def prefill(settings: Settings, _limits: Limits, results: Results) -> None:
 def prefill_sets(settings: Settings, shape: str, kind: str, prompt: int) -> list[str]:
     """The longer prompt is for the best set, unless everything was asked for."""
     sets = settings.sets(shape, kind)
-    if prompt >= CASES[shape].context or (prompt > PROMPTS[0] and settings.size == QUICK):
+    asked_for = bool(settings.prompts) or settings.size == FULL or bool(settings.chosen_sets)
+    if prompt >= CASES[shape].context or (prompt > PROMPTS[0] and settings.size == QUICK and not settings.prompts):
         return []
-    return sets if prompt == PROMPTS[0] or settings.size == FULL or settings.chosen_sets else sets[-1:]
+    return sets if prompt == PROMPTS[0] or asked_for else sets[-1:]
 
 
 def context(settings: Settings, limits: Limits, results: Results) -> None:
@@ -124,15 +126,14 @@ def context(settings: Settings, limits: Limits, results: Results) -> None:
         if settings.size != FULL and not settings.types and kind not in CONTEXT_TYPES:
             continue
         path, case = model(shape, kind), CASES[shape]
-        kernels = settings.sets(shape, kind)[-1]
+        sets = settings.sets(shape, kind)
         # The last of them stops short of the end of the model's context.
         room = case.context - case.decode - SHORT_PROMPT
         depths = sorted({min(depth, room) for depth in CONTEXTS})
-        for threads in settings.threads:
-            for depth in depths:
-                data = bench(path, kernels, threads, settings.runs, 0, case.decode, depth)
-                row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "context": depth}
-                table.add(**row, **held_against_reads(data, limits, threads))
+        for kernels, threads, depth in product(sets if settings.chosen_sets else sets[-1:], settings.threads, depths):
+            data = bench(path, kernels, threads, settings.runs, 0, case.decode, depth)
+            row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "context": depth}
+            table.add(**row, **held_against_reads(data, limits, threads))
 
 
 def first_word(settings: Settings, _limits: Limits, results: Results) -> None:

@@ -9,12 +9,24 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from benchmarks.limits import Limits
 from benchmarks.native import SHORT_PROMPT, our_speed
 from benchmarks.results import Column, Results, Row
-from benchmarks.settings import BUILD, CASES, FULL, QUICK, SETS, Settings, llama2c_model, model, output_of
+from benchmarks.settings import (
+    BUILD,
+    CASES,
+    FULL,
+    QUICK,
+    SETS,
+    ProgramFailed,
+    Settings,
+    llama2c_model,
+    model,
+    output_of,
+)
 from benchmarks.turns import Speed, beside
 
 PLAIN = {"sse2": BUILD / "tests/plain-sse2", "avx2": BUILD / "tests/plain-avx2"}
@@ -106,6 +118,22 @@ def builds(settings: Settings) -> Iterator[tuple[Build, str]]:
             yield build, usable[0]
 
 
+def takes(build: Build, path: Path) -> bool:
+    """Whether it can load the file; says what it said if not."""
+    try:
+        llama_cpp_speed(build, path, 1, 1, 1)
+    except ProgramFailed as failure:
+        print(f"  ({build.name} does not take {path.name}: {failure})", flush=True)
+        return False
+    return True
+
+
+def runs_of(settings: Settings, shape: str) -> Iterator[tuple[str, int, int]]:
+    """What is compared: (its name, tokens of prompt, tokens after it)."""
+    yield "decode", SHORT_PROMPT, CASES[shape].decode
+    yield from ((f"prefill {prompt}", prompt, 0) for prompt in settings.prompts or (PROMPT,))
+
+
 def peers(settings: Settings, _limits: Limits, results: Results) -> None:
     note = (
         "Ours, a peer, ours, ...: the ratio of each to the mean of ours around it. Same file, same number of threads."
@@ -120,13 +148,14 @@ def peers(settings: Settings, _limits: Limits, results: Results) -> None:
         print("  (no llama.cpp: `make peers` builds some)", flush=True)
     for shape, kind in settings.cases():
         path = model(shape, kind)
-        for what, prompt, decode in (("decode", SHORT_PROMPT, CASES[shape].decode), (f"prefill {PROMPT}", PROMPT, 0)):
-            for build, kernels in builds(settings):
-                for threads in settings.threads:
-                    row = {"shape": shape, "type": kind, "what": what, "threads": threads, "set": kernels}
-                    ours = partial(our_speed, path, kernels, threads, prompt, decode)
-                    theirs = partial(llama_cpp_speed, build, path, threads, prompt, decode)
-                    compare(build.name, row, ours, theirs)
+        there = [(build, kernels) for build, kernels in builds(settings) if takes(build, path)]
+        for (what, prompt, decode), (build, kernels), threads in product(
+            runs_of(settings, shape), there, settings.threads
+        ):
+            row = {"shape": shape, "type": kind, "what": what, "threads": threads, "set": kernels}
+            ours = partial(our_speed, path, kernels, threads, prompt, decode)
+            theirs = partial(llama_cpp_speed, build, path, threads, prompt, decode)
+            compare(build.name, row, ours, theirs)
     # TinyLlama has to be made for them: when it is asked for.
     shapes = {"15m", "110m"} | ({"tinyllama"} if settings.shapes or settings.size == FULL else set())
     for shape in sorted({shape for shape, kind in settings.cases() if kind == "f32"} & shapes):

@@ -50,6 +50,7 @@ class Settings:
     chosen_sets: tuple[str, ...] = ()
     chosen_threads: tuple[int, ...] = ()
     storage: tuple[str, ...] = ()
+    prompts: tuple[int, ...] = ()
     peers: tuple[str, ...] = ()
     llama2c: Path | None = None
 
@@ -93,11 +94,15 @@ def _llmk_takes(path: Path, name: str) -> bool:
     return subprocess.run([LLMK, "info", "-m", path, "--kernels", name], capture_output=True).returncode == 0
 
 
+class ProgramFailed(SystemExit):
+    """Ends the run, unless somebody can do without that program; says what it said."""
+
+
 def output_of(program: Path, *arguments: object) -> str:
-    """What a program prints. It ends the run where it fails, with what it said."""
+    """What a program prints."""
     done = subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"bench: {program.name} {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        raise ProgramFailed(f"bench: {program.name} {' '.join(map(str, arguments))}: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -82,6 +82,51 @@ def test_a_peer_is_held_against_the_best_chosen_set_of_no_more_instructions(
     assert pairs(chosen_sets=("sse2",)) == []
 
 
+def test_a_peer_that_cannot_load_a_file_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cannot, can = (replace(build, program=tmp_path / "llama_cpp", argument="") for build in peers.BUILDS[1:3])
+    monkeypatch.setattr(peers, "BUILDS", [cannot, can])
+    (tmp_path / "llama_cpp").touch()
+
+    def speed(build: peers.Build, *_: object) -> float:
+        if build is cannot:
+            raise settings.ProgramFailed("tensor 'output.weight' not found")
+        return 10.0
+
+    monkeypatch.setattr(peers, "llama_cpp_speed", speed)
+    monkeypatch.setattr(peers, "our_speed", lambda *_: 20.0)
+    monkeypatch.setattr(peers, "model", lambda shape, kind: tmp_path / f"{shape}-{kind}.gguf")
+    wanted = Settings(runs=1, shapes=("gpt2",), types=("f32",), chosen_threads=(1,), prompts=(128, 512))
+    wanted.usable_sets = ["avx2"]
+    results = Results(tmp_path / "results.json", markdown=False)
+    peers.peers(wanted, MACHINE, results)
+    rows = results.rows("peers")
+    assert {row["peer"] for row in rows} == {can.name}
+    assert [row["what"] for row in rows] == ["decode", "prefill 128", "prefill 512"]
+    assert "does not take gpt2-f32.gguf: tensor 'output.weight' not found" in capsys.readouterr().out
+
+
+def test_long_contexts_are_measured_with_the_best_set_or_with_those_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"decode_tok_s": 8.0, "read_share": 0.8, "read_gb_s": 10.0, "model_bytes": 10**9, "cache_bytes": 10**8}
+    monkeypatch.setattr(native, "bench", lambda *_: data)
+    monkeypatch.setattr(native, "model", lambda shape, kind: tmp_path / f"{shape}-{kind}.gguf")
+
+    def measured(**chosen: Any) -> set[tuple[str, int]]:
+        wanted = Settings(shapes=("15m",), types=("q8_0",), chosen_threads=(1,), **chosen)
+        wanted.usable_sets = ["sse2", "avx2", "avx_vnni"]
+        results = Results(tmp_path / "results.json", markdown=False)
+        native.context(wanted, MACHINE, results)
+        return {(row["set"], row["context"]) for row in results.rows("context")}
+
+    assert {kernels for kernels, _ in measured()} == {"avx_vnni"}
+    assert {kernels for kernels, _ in measured(chosen_sets=("sse2", "avx2"))} == {"sse2", "avx2"}
+    # A model has room for 256 tokens: 128 are decoded.
+    assert {depth for _, depth in measured()} == {0, 256 - 128 - native.SHORT_PROMPT}
+
+
 def test_what_is_measured_grows_with_the_size_and_holds_to_what_is_asked_for() -> None:
     quick, default, full = (set(Settings(size=size).cases()) for size in (QUICK, DEFAULT, FULL))
     assert quick < default < full
