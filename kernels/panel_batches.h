@@ -40,7 +40,7 @@ template <Layout kLayout, size_t kPanels> struct Chunk {
     Words codes[kChunkBlocks][kQuads][kPanels];
     Floats scales[kChunkBlocks][kLayout.groups][kPanels];
     Floats biases[kLayout.has_bias ? kChunkBlocks : 1][kLayout.groups][kPanels];
-    Floats minus_offset; ///< of the codes
+    SumStart<kLayout.groups> start{0};
     size_t blocks;
 };
 
@@ -99,11 +99,20 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
     }
     const int8_t* q = place.q;
     const InputScale* scales = place.scales;
-    const Floats offset = chunk.minus_offset;
+    const SumStart<kLayout.groups> start = chunk.start;
     for (size_t b = 0; b < chunk.blocks; b++, q += kInputBlock, scales++) {
 #pragma GCC unroll 2
         for (size_t g = 0; g < kLayout.groups; g++) {
-            Ints exact[kTokens][kPanels] = {};
+            Ints exact[kTokens][kPanels];
+#pragma GCC unroll 8
+            for (size_t t = 0; t < kTokens; t++) {
+                const Ints first = kLayout.has_bias ? Ints{} + __builtin_bit_cast(int32_t, kSumStart)
+                                                    : start(scales[t * scale_stride], g);
+#pragma GCC unroll 4
+                for (size_t p = 0; p < kPanels; p++) {
+                    exact[t][p] = first;
+                }
+            }
 #pragma GCC unroll 8
             for (size_t j = 0; j < kGroupQuads; j++) {
                 const size_t quad = g * kGroupQuads + j;
@@ -121,14 +130,9 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
                 const InputScale& scale = scales[t * scale_stride];
 #pragma GCC unroll 4
                 for (size_t p = 0; p < kPanels; p++) {
-                    const float input_sum = scale.sums[kLayout.groups == 1 ? 2 : g];
-                    if constexpr (kLayout.has_bias) {
-                        sums[t][p] = add_with_bias(sums[t][p], exact[t][p], chunk.scales[b][g][p],
-                                                   chunk.biases[b][g][p], scale.scale, input_sum);
-                    } else {
-                        sums[t][p] = add_with_offset(sums[t][p], exact[t][p], chunk.scales[b][g][p], offset,
-                                                     scale.scale, input_sum);
-                    }
+                    const Floats bias = kLayout.has_bias ? chunk.biases[b][g][p] : Floats{};
+                    sums[t][p] = add_float_sum<kLayout.has_bias>(sums[t][p], exact[t][p], chunk.scales[b][g][p], bias,
+                                                                 scale, scale.sums[kLayout.groups == 1 ? 2 : g]);
                 }
             }
         }
@@ -188,7 +192,7 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     const size_t scale_stride = x.stride / kInputBlock;
     const uint8_t* unit = data + block / Type::kBlocks * Type::kUnitBytes;
     Chunk<kLayout, kPanels> chunk;
-    chunk.minus_offset = splat(static_cast<float>(-Type::kOffset));
+    chunk.start = SumStart<kLayout.groups>(Type::kOffset);
     chunk.blocks = blocks - block < kChunkBlocks ? blocks - block : kChunkBlocks;
     for (size_t p = 0; p < kPanels; p++) {
         unpack<Type>(chunk, p, unit + p * panel_bytes);
@@ -220,7 +224,7 @@ template <class Type, size_t kPanels> void panels_product(float* y, size_t y_str
 template <class Type>
 void batch_product(float* y, size_t y_stride, const uint8_t* data, size_t panels, const PanelInput& x)
 {
-    static_assert(kParts == 1 && (Type::kBias || Type::kOffset != 0));
+    static_assert(kParts == 1 && Isa::kFloatSums);
     if (x.batch < kWideBatch) {
         product<Type>(y, y_stride, data, panels, x);
         return;

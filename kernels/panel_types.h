@@ -14,12 +14,14 @@
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
 //   Input input(q, scale): 32 quantized values, and what goes with them, made ready for several products; kTileParts:
 //     vectors of rows of a panel that a tile takes at once, so that this is done once for them
-// and kScaledPairs. Where it is false, products come as sums of four:
+// and kScaledPairs and kFloatSums. Where both are false, products come as sums of four:
 //   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
 //     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they
 //     come from signed_codes.
-// Where it is true, Input has both as pointers (q, scale), and products come as 16-bit sums of two; to multiply those
-// by a small integer is no more work than to widen them:
+// With kFloatSums Input has both as pointers (q, scale), and sums come added to what they begin with (kSumStart):
+//   Ints dot<kQuads>(codes, q, first)
+// With kScaledPairs Input is the same, and products come as 16-bit sums of two; to multiply those by a small integer is
+// no more work than to widen them:
 //   Words four(q): four quantized values, in each lane
 //   Shorts pairs<kMax>(codes, four): in each half of a lane the sum of two products, of unsigned type: it may wrap
 //   Shorts in_all_lanes(pair): two 16-bit numbers, in each lane

@@ -16,7 +16,6 @@ struct Vectors512 {
     using Words [[gnu::vector_size(64)]] = uint32_t;
     using Ints [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
-    using Input = const int8_t*;
     static constexpr size_t kUnpackTokens = 32;
     static constexpr size_t kTileParts = 1;
     static constexpr bool kByWord = false;
@@ -32,7 +31,6 @@ struct Vectors512 {
         const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values)));
         return reinterpret_cast<Words>(_mm512_shuffle_epi8(table, reinterpret_cast<__m512i>(w)));
     }
-    static Input input(const int8_t* q, const InputScale&) { return q; }
     /// Four values of the input in each lane.
     static Words broadcast(const int8_t* q)
     {
@@ -42,13 +40,30 @@ struct Vectors512 {
     }
 };
 
+#ifdef __AVX512VNNI__
+
 /// Of sets whose products want codes without a sign: signed ones get 128 added. All of them have to have the same
 /// bias, which another would round unlike.
 struct UnsignedCodes512 : Vectors512 {
+    struct Input {
+        const int8_t* q;
+        const InputScale* scale;
+    };
     static constexpr int kSignedBias = 128;
+    static constexpr bool kFloatSums = true;
+
+    static Input input(const int8_t* q, const InputScale& scale) { return {q, &scale}; }
 
     static Words signed_codes(Words w) { return w ^ 0x80808080u; }
+    /// sum + in each lane the products of two 16-bit numbers with two others.
+    static Ints add_products(Ints sum, Words a, Words b)
+    {
+        return reinterpret_cast<Ints>(_mm512_dpwssd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a),
+                                                          reinterpret_cast<__m512i>(b)));
+    }
 };
+
+#endif
 
 } // namespace
 

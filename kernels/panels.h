@@ -10,7 +10,8 @@
 // field of row 0 to 15 in a line of 32 or 64 bytes. Fields are numbered in the order in which the file's block has
 // them. Which codes a word holds follows from the type's layout (djiblas.h): four columns, or their halves or parts.
 //
-// Inputs of such products are int8 too: quantized once per row in blocks of 32, scale = max|x| / 127.
+// Inputs of such products are int8 too: quantized once per row in blocks of 32, scale = max|x| / 127 less the last two
+// bits.
 #pragma once
 
 #include <cstddef>
@@ -60,11 +61,29 @@ struct PairSums {
     int16_t sums[2];
 };
 
+/// An integer of up to 22 bits and a sign that is added to this float's bits is added to the float. So sums of
+/// products that begin with these bits are floats as they stand.
+constexpr float kSumStart = 0x1.8p23f;
+
 /// What goes with 32 quantized values.
 struct InputScale {
-    float scale;       ///< max|x| / 127
+    float scale;       ///< max|x| / 127, its last two bits zero
+    float minus_start; ///< -kSumStart * scale, exactly
     float sums[3];     ///< scale times the sum of the first 16 codes, of the last 16, of all 32
     PairSums pairs[2]; ///< of the first 16 codes, and of the last
+    int16_t halves[2]; ///< the sum of the first 16 codes, and of the last
+
+    /// All but `pairs`. Always inline: no set may run what was compiled for another.
+    [[gnu::always_inline]] void set(float peak_scale, int32_t first, int32_t last)
+    {
+        scale = __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, peak_scale) & ~3u);
+        minus_start = -kSumStart * scale;
+        sums[0] = scale * static_cast<float>(first);
+        sums[1] = scale * static_cast<float>(last);
+        sums[2] = scale * static_cast<float>(first + last);
+        halves[0] = static_cast<int16_t>(first);
+        halves[1] = static_cast<int16_t>(last);
+    }
 };
 
 /// `batch` rows of `cols` values, quantized: x is scale * q. cols and stride are multiples of 32.

@@ -23,7 +23,7 @@ namespace {
 struct Isa : UnsignedCodes512 {
     // For the loops over vectors, which are not compiled here.
     static constexpr size_t kTokens = 1;
-    template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input input);
+    template <size_t kQuads> static Ints dot(const Words* codes, const int8_t* q, Ints first);
 };
 
 } // namespace
@@ -73,15 +73,14 @@ template <size_t kGroups, bool kBias> struct Strip {
     Words codes[kStripBlocks * kQuads];
     Floats scales[kStripBlocks * kGroups];
     Floats biases[kBias ? kStripBlocks * kGroups : 1];
-    Floats offset; ///< of what a code stands for from the code, where there is no bias
+    SumStart<kGroups> start{0};
     size_t blocks;
     alignas(64) int32_t sums[2][kTileRows * kPanelRows];
 
     /// `count` blocks from `unit` on; returns where the next ones lie.
     template <class Type> const uint8_t* unpack(const uint8_t* unit, size_t count)
     {
-        static_assert(kBias || Type::kOffset != 0);
-        offset = splat(static_cast<float>(-Type::kOffset));
+        start = SumStart<kGroups>(Type::kOffset);
         blocks = count;
         for (size_t first = 0; first < count; first += Type::kBlocks, unit += Type::kUnitBytes) {
             Type type;
@@ -120,12 +119,9 @@ template <size_t kGroups, bool kBias> struct Strip {
             Ints exact;
             __builtin_memcpy(&exact, sums[kTurn] + row * kPanelRows, sizeof exact);
             const InputScale& input = inputs[row * stride + step / kGroups];
-            if constexpr (kBias) {
-                totals[row] =
-                    add_with_bias(totals[row], exact, scales[step], biases[step], input.scale, input.sums[kSum]);
-            } else {
-                totals[row] = add_with_offset(totals[row], exact, scales[step], offset, input.scale, input.sums[kSum]);
-            }
+            exact += start(input, kGroups == 1 ? 0 : kTurn);
+            const Floats bias = kBias ? biases[step] : Floats{};
+            totals[row] = add_float_sum<kBias>(totals[row], exact, scales[step], bias, input, input.sums[kSum]);
         }
     }
 

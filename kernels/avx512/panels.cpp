@@ -13,8 +13,12 @@ namespace llmk::djiblas::avx512 {
 namespace {
 
 struct Isa : Vectors512 {
+    using Input = const int8_t*;
     static constexpr size_t kTokens = 8;
     static constexpr int kSignedBias = 0;
+    static constexpr bool kFloatSums = false;
+
+    static Input input(const int8_t* q, const InputScale&) { return q; }
 
     static Words signed_codes(Words w) { return w; }
 
@@ -105,10 +109,7 @@ void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
         sum_pairs(scales->pairs, codes);
         const int32_t sum_first = scales->pairs[0].sums[0] + scales->pairs[0].sums[1];
         const int32_t sum_last = scales->pairs[1].sums[0] + scales->pairs[1].sums[1];
-        scales->scale = scale;
-        scales->sums[0] = scale * static_cast<float>(sum_first);
-        scales->sums[1] = scale * static_cast<float>(sum_last);
-        scales->sums[2] = scale * static_cast<float>(sum_first + sum_last);
+        scales->set(scale, sum_first, sum_last);
     }
 }
 

@@ -19,13 +19,13 @@ struct Isa : UnsignedCodes512 {
             reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), reinterpret_cast<__m512i>(input)));
     }
 
-    template <int kMax, size_t kFirst, size_t kQuads> static Ints dot(const Words* codes, Input q)
+    template <size_t kQuads> static Ints dot(const Words* codes, const int8_t* q, Ints first)
     {
         // Two sums hide half of the instruction's latency.
-        Ints sums[2] = {};
+        Ints sums[2] = {first, {}};
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
-            sums[i % 2] = accumulate(sums[i % 2], codes[kFirst + i], broadcast(q + 4 * (kFirst + i)));
+            sums[i % 2] = accumulate(sums[i % 2], codes[i], broadcast(q + 4 * i));
         }
         return sums[0] + sums[1];
     }

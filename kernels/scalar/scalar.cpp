@@ -76,7 +76,8 @@ void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t grou
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
 {
     for (size_t i = 0; i < n; i += kInputBlock, scales++) {
-        quantize_q8(q + i, &scales->scale, x + i, kInputBlock, kInputBlock);
+        float scale = 0.0f;
+        quantize_q8(q + i, &scale, x + i, kInputBlock, kInputBlock);
         int32_t halves[2] = {};
         int32_t pairs[2][2] = {};
         for (size_t j = 0; j < kInputBlock; j++) {
@@ -86,9 +87,7 @@ void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
         for (size_t j = 0; j < 4; j++) {
             scales->pairs[j / 2].sums[j % 2] = static_cast<int16_t>(pairs[j / 2][j % 2]);
         }
-        scales->sums[0] = scales->scale * static_cast<float>(halves[0]);
-        scales->sums[1] = scales->scale * static_cast<float>(halves[1]);
-        scales->sums[2] = scales->scale * static_cast<float>(halves[0] + halves[1]);
+        scales->set(scale, halves[0], halves[1]);
     }
 }
 

@@ -27,6 +27,7 @@ struct Isa {
     static constexpr int kSignedBias = 0;
     static constexpr bool kByWord = true;
     static constexpr bool kScaledPairs = false;
+    static constexpr bool kFloatSums = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return a * b + c; }
     static Floats halves(const uint8_t* p)

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <memory>
+#include <numeric>
 
 namespace llmk::check {
 
@@ -105,7 +106,7 @@ struct Quantized {
 
     Quantized(const KernelSet& set, const Input<float>& x, size_t columns)
         : cols(columns), stride(cols + 2 * kInputBlock), q(x.size() / cols * stride, 99),
-          scales(q.size() / kInputBlock, {NAN, {NAN, NAN, NAN}, {{{99, 99}}, {{99, 99}}}})
+          scales(q.size() / kInputBlock, {NAN, NAN, {NAN, NAN, NAN}, {{{99, 99}}, {{99, 99}}}, {99, 99}})
     {
         for (size_t b = 0; b < x.size() / cols; b++) {
             set.quantize_input(&q[b * stride], &scales[b * stride / kInputBlock], x.data() + b * cols, cols);
@@ -462,28 +463,27 @@ TEST_P(PanelsCheck, QuantizedInputsAreScalars)
             set().quantize_input(q.data(), scales.data(), x.data(), x.size());
             djiblas::kScalar.quantize_input(want.data(), want_scales.data(), x.data(), x.size());
             ASSERT_TRUE(q.intact());
-            for (size_t i = 0; i < x.size(); i++) {
-                ASSERT_EQ(q[i], want[i]) << i;
-            }
+            ASSERT_TRUE(std::equal(want.begin(), want.end(), q.data()));
             for (size_t i = 0; i < blocks; i++) {
                 ASSERT_EQ(ulp_distance(scales[i].scale, want_scales[i].scale), 0u);
-                int sum = 0;
+                const int8_t* const codes = &want[i * kInputBlock];
+                const int halves[2] = {std::accumulate(codes, codes + 16, 0),
+                                       std::accumulate(codes + 16, codes + 32, 0)};
                 for (size_t j = 0; j < 3; j++) {
                     ASSERT_EQ(ulp_distance(scales[i].sums[j], want_scales[i].sums[j]), 0u);
                 }
                 for (size_t j = 0; j < 4; j++) {
-                    const int8_t* const first = &want[i * kInputBlock + j / 2 * 16 + j % 2 * 2];
+                    const int8_t* const first = codes + j / 2 * 16 + j % 2 * 2;
                     int pair = 0;
                     for (size_t k = 0; k < 16; k += 4) {
                         pair += first[k] + first[k + 1];
                     }
                     ASSERT_EQ(scales[i].pairs[j / 2].sums[j % 2], pair) << j;
                 }
-                for (size_t j = 0; j < kInputBlock; j++) {
-                    sum += want[i * kInputBlock + j];
-                }
+                ASSERT_TRUE(scales[i].halves[0] == halves[0] && scales[i].halves[1] == halves[1]);
                 if (std::isfinite(scales[i].scale)) {
-                    ASSERT_EQ(scales[i].sums[2], scales[i].scale * static_cast<float>(sum));
+                    ASSERT_EQ(scales[i].sums[2], scales[i].scale * static_cast<float>(halves[0] + halves[1]));
+                    ASSERT_EQ(scales[i].minus_start, -1.0 * djiblas::kSumStart * scales[i].scale); // in double: exact
                 }
             }
         }
