@@ -34,18 +34,16 @@ static_assert(kPanelRows == amx::kTileRows && kParts == 1);
 constexpr size_t kTileRows = amx::kTileRows;
 constexpr size_t kLine = amx::kTileRowBytes;
 
-// Which tile is what: sums of up to four times sixteen rows of input, three of those inputs, and weights.
-constexpr int kSumsTile = 0;
-constexpr size_t kSumsTiles = 4;
-constexpr int kInputTile = 4;
-constexpr int kInputTiles = 3;
-constexpr int kWeightsTile = 7;
+// Which tile is what: four of sums, of one panel by up to four times sixteen rows of input or of two panels by up to
+// twice sixteen; then inputs; the last ones are a panel's weights each.
+constexpr int kSumsTiles = 4;
+constexpr int kTiles = 8;
 
 constexpr amx::TileConfig tile_shapes()
 {
     amx::TileConfig config = {};
     config.palette = 1;
-    for (int tile = 0; tile < 8; tile++) {
+    for (int tile = 0; tile < kTiles; tile++) {
         config.rows[tile] = kTileRows;
         config.row_bytes[tile] = kLine;
     }
@@ -102,93 +100,190 @@ template <size_t kCount, int kFirst = 0, class Function> void for_each_tile(cons
     }
 }
 
-/// A panel by kCount times sixteen rows of input, whose sums stay on their tiles for all columns. While the weights of
-/// 32 columns are multiplied, the next ones are unpacked.
-template <class Type, size_t kCount> class PanelTiles {
-public:
-    /// `inputs` are the first sixteen rows', kBf16TileValues from tile to tile, row_values to the next sixteen rows.
-    PanelTiles(const uint16_t* inputs, size_t row_values) : m_inputs(inputs), m_row_values(row_values) {}
-
-    void multiply(const uint8_t* unit, size_t blocks)
-    {
-        for_each_tile<kCount>([](auto t) { Tiles::template zero<kSumsTile + t()>(); });
-        for (size_t block = 0; block < blocks; unit += Type::kUnitBytes) {
-            fetch_ahead(unit);
-            Type type;
-            type.load(unit, 0);
-            for (size_t b = 0; b < Type::kBlocks; b++, block++) {
-                m_weights[block % 2].unpack(type, b);
-                if (block != 0) {
-                    multiply_block(block - 1);
-                }
-            }
-        }
-        multiply_block(blocks - 1);
-    }
-
-    /// Writes the outputs of `rows` rows, more than those of all tiles but the last.
-    void store(float* y, size_t y_stride, size_t rows)
-    {
-        for_each_tile<kCount>([&](auto t) {
-            constexpr size_t kFirst = t() * kTileRows;
-            float* const to = y + kFirst * y_stride;
-            if (kFirst + kTileRows <= rows) {
-                Tiles::template store<kSumsTile + t()>(to, y_stride * sizeof(float));
-                return;
-            }
-            alignas(64) float sums[kTileRows][kPanelRows];
-            Tiles::template store<kSumsTile + t()>(sums, kLine);
-            for (size_t row = 0; row < rows - kFirst; row++) {
-                __builtin_memcpy(to + row * y_stride, sums[row], sizeof sums[row]);
-            }
-        });
-    }
-
-private:
-    void multiply_block(size_t block)
-    {
-        Tiles::template load<kWeightsTile>(m_weights[block % 2].lines, kLine);
-        for_each_tile<kCount>([&](auto t) {
-            constexpr int kInput = kInputTile + t() % kInputTiles;
-            Tiles::template load<kInput>(m_inputs + t() * m_row_values + block * kBf16TileValues, kLine);
-            Tiles::template multiply_bf16<kSumsTile + t(), kInput, kWeightsTile>();
-        });
-    }
-    /// Asks for what is unpacked some units later. It may lie past the end of the weights; a prefetch does not mind.
-    static void fetch_ahead(const uint8_t* unit)
-    {
-        constexpr size_t kAhead = 4096;
-        for (size_t at = 0; at < Type::kUnitBytes; at += kLine) {
-            __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(unit) + kAhead + at));
-        }
-    }
-
-    const uint16_t* m_inputs;
-    size_t m_row_values;
-    Weights m_weights[2];
+/// Some rows of input by some columns of panels.
+struct RowsOfInput {
+    float* y;
+    size_t y_stride;
+    const uint16_t* inputs; ///< the tile of the first sixteen rows and the first columns
+    size_t row_values;      ///< to that of the next sixteen rows
+    size_t count;
+    size_t kept;                           ///< blocks of 32 columns that stay unpacked, a power of two
+    bool is_first;                         ///< of the columns
+    float (*last)[kTileRows * kPanelRows]; ///< of each panel, the sums of the last tile
 };
 
-template <class Type, size_t kCount> [[gnu::noinline]] void
-tiles_product(float* y, size_t y_stride, const uint8_t* panel, const Bf16Input& x, size_t first_row)
+/// Of 32 columns, unpacked at a time where several groups of rows share them: 16 KiB a panel. A multiple of every
+/// type's blocks.
+constexpr size_t kChunkBlocks = 16;
+
+/// kCount times sixteen rows of input on their way through the columns of kPanels panels. Between two chunks their sums
+/// rest in the output, which changes no bit; those of a tile that the rows do not fill have a place of their own.
+template <size_t kPanels, size_t kCount> struct Tiled {
+    static constexpr int kWeights = kTiles - static_cast<int>(kPanels);
+    static constexpr int kInputs = kWeights - kSumsTiles;
+    static_assert(kPanels * kCount <= kSumsTiles);
+
+    const RowsOfInput& rows;
+
+    /// Calls function(tile, its first output, whether the rows fill it).
+    template <class Function> void each_sum(const Function& function) const
+    {
+        for_each_tile<kCount>([&](auto t) {
+            for_each_tile<kPanels>([&](auto p) {
+                function(std::integral_constant<int, t() * static_cast<int>(kPanels) + p()>{},
+                         rows.y + t() * kTileRows * rows.y_stride + p() * kPanelRows,
+                         (t() + 1) * kTileRows <= rows.count);
+            });
+        });
+    }
+    void begin() const
+    {
+        each_sum([&](auto tile, const float* y, bool is_full) {
+            if (rows.is_first) {
+                Tiles::template zero<tile()>();
+            } else if (is_full) {
+                Tiles::template load<tile()>(y, rows.y_stride * sizeof(float));
+            } else {
+                Tiles::template load<tile()>(rows.last[tile() % kPanels], kLine);
+            }
+        });
+    }
+    /// 32 columns, the block-th of the chunk.
+    void multiply(const Weights* weights, size_t block) const
+    {
+        for_each_tile<kPanels>([&](auto p) {
+            Tiles::template load<kWeights + p()>(weights[(block & (rows.kept - 1)) * kPanels + p()].lines, kLine);
+        });
+        for_each_tile<kCount>([&](auto t) {
+            constexpr int kInput = kSumsTiles + t() % kInputs;
+            Tiles::template load<kInput>(rows.inputs + t() * rows.row_values + block * kBf16TileValues, kLine);
+            for_each_tile<kPanels>([&](auto p) {
+                constexpr int kSum = t() * static_cast<int>(kPanels) + p();
+                Tiles::template multiply_bf16<kSum, kInput, kWeights + p()>();
+            });
+        });
+    }
+    void end() const
+    {
+        each_sum([&](auto tile, float* y, bool is_full) {
+            if (is_full) {
+                Tiles::template store<tile()>(y, rows.y_stride * sizeof(float));
+                return;
+            }
+            float* const last = rows.last[tile() % kPanels];
+            Tiles::template store<tile()>(last, kLine);
+            for (size_t row = 0; row < rows.count % kTileRows; row++) {
+                __builtin_memcpy(y + row * rows.y_stride, last + row * kPanelRows, kLine);
+            }
+        });
+    }
+};
+
+/// Asks for what is unpacked some units later. It may lie past the end of the weights; a prefetch does not mind.
+template <class Type> inline void fetch_ahead(const uint8_t* unit)
 {
-    PanelTiles<Type, kCount> tiles(x.tiles + first_row * x.cols, kTileRows * x.cols);
-    tiles.multiply(panel, x.cols / kInputBlock);
-    tiles.store(y + first_row * y_stride, y_stride, x.batch - first_row);
+    constexpr size_t kAhead = 4096;
+    for (size_t at = 0; at < Type::kUnitBytes; at += kLine) {
+        __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(unit) + kAhead + at));
+    }
+}
+
+/// The first rows by some columns of kPanels panels, panel_bytes apart, which are unpacked: one block while the one
+/// before is multiplied.
+template <class Type, size_t kPanels, size_t kCount> [[gnu::noinline]] void
+unpack_and_multiply(Weights* weights, const uint8_t* unit, size_t panel_bytes, size_t blocks, const RowsOfInput& rows)
+{
+    const Tiled<kPanels, kCount> tiled{rows};
+    tiled.begin();
+    for (size_t block = 0; block < blocks; unit += Type::kUnitBytes) {
+        Type types[kPanels];
+        for (size_t p = 0; p < kPanels; p++) {
+            fetch_ahead<Type>(unit + p * panel_bytes);
+            types[p].load(unit + p * panel_bytes, 0);
+        }
+        for (size_t b = 0; b < Type::kBlocks; b++, block++) {
+            for (size_t p = 0; p < kPanels; p++) {
+                weights[(block & (rows.kept - 1)) * kPanels + p].unpack(types[p], b);
+            }
+            if (block != 0) {
+                tiled.multiply(weights, block - 1);
+            }
+        }
+    }
+    tiled.multiply(weights, blocks - 1);
+    tiled.end();
+}
+
+/// More rows by the same.
+template <size_t kPanels, size_t kCount>
+[[gnu::noinline]] void multiply_more(const Weights* weights, size_t blocks, const RowsOfInput& rows)
+{
+    const Tiled<kPanels, kCount> tiled{rows};
+    tiled.begin();
+    for (size_t block = 0; block < blocks; block++) {
+        tiled.multiply(weights, block);
+    }
+    tiled.end();
+}
+
+/// Calls function with 1 to kMost, as a constant.
+template <size_t kMost, class Function> void with_constant(size_t count, const Function& function)
+{
+    if constexpr (kMost > 0) {
+        if (count == kMost) {
+            function(std::integral_constant<size_t, kMost>{});
+        } else {
+            with_constant<kMost - 1>(count, function);
+        }
+    }
+}
+
+/// All rows of input by kPanels panels. What is unpacked of a chunk serves all of them.
+template <class Type, size_t kPanels>
+void panels_product(float* y, size_t y_stride, const uint8_t* data, size_t panel_bytes, const Bf16Input& x)
+{
+    static_assert(kChunkBlocks % Type::kBlocks == 0);
+    constexpr size_t kMost = kSumsTiles / kPanels;
+    constexpr size_t kRows = kMost * kTileRows;
+    const size_t blocks = x.cols / kInputBlock;
+    // What only one group of rows uses need not be kept, and its sums stay on their tiles.
+    const bool is_one = x.batch <= kRows;
+    const size_t chunk = is_one ? blocks : kChunkBlocks;
+    const size_t kept = is_one ? 2 : kChunkBlocks;
+    Weights weights[kChunkBlocks * kPanels];
+    alignas(64) float last[kPanels][kTileRows * kPanelRows];
+    for (size_t block = 0; block < blocks; block += chunk) {
+        const size_t count = blocks - block < chunk ? blocks - block : chunk;
+        for (size_t row = 0; row < x.batch; row += kRows) {
+            const size_t left = x.batch - row < kRows ? x.batch - row : kRows;
+            const RowsOfInput rows = {y + row * y_stride, y_stride, x.tiles + row * x.cols + block * kBf16TileValues,
+                                      kTileRows * x.cols, left,     kept,
+                                      block == 0,         last};
+            with_constant<kMost>((left + kTileRows - 1) / kTileRows, [&](auto tiles) {
+                if (row == 0) {
+                    unpack_and_multiply<Type, kPanels, tiles()>(weights, data, panel_bytes, count, rows);
+                } else {
+                    multiply_more<kPanels, tiles()>(weights, count, rows);
+                }
+            });
+        }
+        data += count / Type::kBlocks * Type::kUnitBytes;
+    }
 }
 
 template <class Type> void product(float* y, size_t y_stride, const uint8_t* data, size_t panels, const Bf16Input& x)
 {
     static constexpr amx::TileConfig kShapes = tile_shapes();
-    static constexpr decltype(&tiles_product<Type, 1>) kProductOf[kSumsTiles] = {
-        tiles_product<Type, 1>, tiles_product<Type, 2>, tiles_product<Type, 3>, tiles_product<Type, 4>};
-    constexpr size_t kRows = kSumsTiles * kTileRows;
     const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
     Tiles::configure(kShapes);
-    for (size_t i = 0; i < panels; i++, data += panel_bytes, y += kPanelRows) {
-        for (size_t row = 0; row < x.batch; row += kRows) {
-            const size_t rows = x.batch - row < kRows ? x.batch - row : kRows;
-            kProductOf[(rows - 1) / kTileRows](y, y_stride, data, x, row);
-        }
+    size_t i = 0;
+    // Two panels share each tile of the input that is loaded. Fewer rows take less time by four tiles of them at once,
+    // all of which are multiplied while weights are unpacked.
+    for (; x.batch > kSumsTiles * kTileRows && i + 2 <= panels; i += 2) {
+        panels_product<Type, 2>(y + i * kPanelRows, y_stride, data + i * panel_bytes, panel_bytes, x);
+    }
+    for (; i < panels; i++) {
+        panels_product<Type, 1>(y + i * kPanelRows, y_stride, data + i * panel_bytes, panel_bytes, x);
     }
     Tiles::release();
 }

@@ -373,14 +373,14 @@ TEST_P(Bf16PanelsCheck, EachWeightIsWhatTheFileSays)
     }
 }
 
-/// Batches on both sides of every number of tiles, outputs apart.
+/// Batches on both sides of every number of tiles, outputs apart; columns beyond what is unpacked at a time.
 TEST_P(Bf16PanelsCheck, ProductsOfAllTypes)
 {
     constexpr size_t kPanels = 3;
     constexpr size_t kRows = kPanels * kPanelRows;
     for (const PanelType type : all_types()) {
         const PackedType& packed = packed_type(type);
-        const size_t blocks = packed.block.values == kInputBlock ? 5 : 2;
+        const size_t blocks = packed.block.values == kInputBlock ? 21 : 3;
         const size_t cols = blocks * packed.block.values;
         const std::vector<uint8_t> file = rows(type, kPanels, blocks);
         const std::vector<uint8_t> repacked = pack(type, file, kPanels, blocks);
