@@ -40,7 +40,7 @@ template <Layout kLayout, size_t kPanels> struct Chunk {
     Words codes[kChunkBlocks][kQuads][kPanels];
     Floats scales[kChunkBlocks][kLayout.groups][kPanels];
     Floats biases[kLayout.has_bias ? kChunkBlocks : 1][kLayout.groups][kPanels];
-    SumStart<kLayout.groups> start{0};
+    SumStart<kLayout.groups, kLayout.has_bias> start{0};
     size_t blocks;
 };
 
@@ -99,15 +99,14 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
     }
     const int8_t* q = place.q;
     const InputScale* scales = place.scales;
-    const SumStart<kLayout.groups> start = chunk.start;
+    const SumStart<kLayout.groups, kLayout.has_bias> start = chunk.start;
     for (size_t b = 0; b < chunk.blocks; b++, q += kInputBlock, scales++) {
 #pragma GCC unroll 2
         for (size_t g = 0; g < kLayout.groups; g++) {
             Ints exact[kTokens][kPanels];
 #pragma GCC unroll 8
             for (size_t t = 0; t < kTokens; t++) {
-                const Ints first = kLayout.has_bias ? Ints{} + __builtin_bit_cast(int32_t, kSumStart)
-                                                    : start(scales[t * scale_stride], g);
+                const Ints first = start(scales[t * scale_stride], g);
 #pragma GCC unroll 4
                 for (size_t p = 0; p < kPanels; p++) {
                     exact[t][p] = first;
@@ -192,7 +191,7 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     const size_t scale_stride = x.stride / kInputBlock;
     const uint8_t* unit = data + block / Type::kBlocks * Type::kUnitBytes;
     Chunk<kLayout, kPanels> chunk;
-    chunk.start = SumStart<kLayout.groups>(Type::kOffset);
+    chunk.start = decltype(chunk.start)(Type::kOffset);
     chunk.blocks = blocks - block < kChunkBlocks ? blocks - block : kChunkBlocks;
     for (size_t p = 0; p < kPanels; p++) {
         unpack<Type>(chunk, p, unit + p * panel_bytes);

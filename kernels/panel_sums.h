@@ -24,8 +24,9 @@ inline Floats add_with_bias(Floats sum, Ints exact, Floats scale, Floats bias, f
     return Isa::fma(bias, splat(input_sum), sum);
 }
 
-/// Where the sums of a set with kFloatSums begin: kSumStart, less what the codes' offset adds to a group's sum.
-template <size_t kGroups, class Set = Isa> struct SumStart {
+/// Where the sums of a set with kFloatSums begin: kSumStart, less what the codes' offset adds to a group's sum. Codes
+/// with a bias have no offset.
+template <size_t kGroups, bool kBias, class Set = Isa> struct SumStart {
     Words factors[kGroups]; ///< of the sums of both halves of the input
 
     static_assert(kInputBlock * (255 + 128) * 127 < 1 << 22, "what kSumStart takes");
@@ -39,9 +40,14 @@ template <size_t kGroups, class Set = Isa> struct SumStart {
     }
     Ints operator()(const InputScale& input, size_t g) const
     {
-        uint32_t both;
-        __builtin_memcpy(&both, input.halves, sizeof both);
-        return Set::add_products(Ints{} + __builtin_bit_cast(int32_t, kSumStart), factors[g], Words{} + both);
+        const Ints start = Ints{} + __builtin_bit_cast(int32_t, kSumStart);
+        if constexpr (kBias) {
+            return start;
+        } else {
+            uint32_t both;
+            __builtin_memcpy(&both, input.halves, sizeof both);
+            return Set::add_products(start, factors[g], Words{} + both);
+        }
     }
 };
 
@@ -100,7 +106,7 @@ requires(Set::kFloatSums) struct Dot<Type, Set> {
 
     void take(const Type&, size_t, const Words* codes, const typename Set::Input& input)
     {
-        const SumStart<Type::kGroups> start(Type::kOffset);
+        const SumStart<Type::kGroups, Type::kBias> start(Type::kOffset);
 #pragma GCC unroll 2
         for (size_t g = 0; g < Type::kGroups; g++) {
             sums[g] = Set::template dot<kGroupQuads>(codes + g * kGroupQuads, input.q + 4 * g * kGroupQuads,

@@ -42,8 +42,7 @@ struct Vectors512 {
 
 #ifdef __AVX512VNNI__
 
-/// Of sets whose products want codes without a sign: signed ones get 128 added. All of them have to have the same
-/// bias, which another would round unlike.
+/// Of sets whose products want codes without a sign: signed ones get 128 added.
 struct UnsignedCodes512 : Vectors512 {
     struct Input {
         const int8_t* q;

@@ -73,14 +73,14 @@ template <size_t kGroups, bool kBias> struct Strip {
     Words codes[kStripBlocks * kQuads];
     Floats scales[kStripBlocks * kGroups];
     Floats biases[kBias ? kStripBlocks * kGroups : 1];
-    SumStart<kGroups> start{0};
+    SumStart<kGroups, kBias> start{0};
     size_t blocks;
     alignas(64) int32_t sums[2][kTileRows * kPanelRows];
 
     /// `count` blocks from `unit` on; returns where the next ones lie.
     template <class Type> const uint8_t* unpack(const uint8_t* unit, size_t count)
     {
-        start = SumStart<kGroups>(Type::kOffset);
+        start = SumStart<kGroups, kBias>(Type::kOffset);
         blocks = count;
         for (size_t first = 0; first < count; first += Type::kBlocks, unit += Type::kUnitBytes) {
             Type type;
