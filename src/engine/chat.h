@@ -30,7 +30,7 @@ struct TurnSink {
     /// True when the person wants the answer to end (Esc, Ctrl-C). What was said stays.
     bool (*interrupted)(void* context) = nullptr;
 
-    Session::Interrupt interrupt() const { return {context, interrupted}; }
+    Interrupt interrupt() const { return {context, interrupted}; }
 };
 
 enum class TurnEnd : uint8_t { end_token, stop_text, max_tokens, context_full, interrupted };

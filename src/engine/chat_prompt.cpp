@@ -220,8 +220,8 @@ Result<void> Chat::settle_last(const TurnSink& sink)
     const auto rest = answered.subspan(common_length(opened, answered));
     m_session.rewind(last.bare);
     last.answer = last.said = last.end = last.bare;
+    TRY(m_session.prefill(rest, sink.interrupt())); // stopped here, the next turn begins with it again
     last.settled = true;
-    TRY(m_session.prefill(rest, sink.interrupt()));
     last.said = last.end = m_session.length();
     return success();
 }

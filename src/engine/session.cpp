@@ -62,15 +62,19 @@ Result<void> Session::check_tokens(std::span<const Token> tokens) const
     return success();
 }
 
-void Session::run(std::span<const Token> tokens, LogitsWanted wanted, float* logits)
+bool Session::run(std::span<const Token> tokens, LogitsWanted wanted, float* logits, const Interrupt& interrupt)
 {
-    m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, tokens, m_length, wanted, logits);
+    if (!m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, tokens, m_length, wanted, logits,
+                                       interrupt)) {
+        return false;
+    }
     std::copy(tokens.begin(), tokens.end(), m_tokens + m_length);
     m_length += tokens.size();
     m_guessed = m_row = 0;
     if (wanted != LogitsWanted::none) {
         spoil(logits);
     }
+    return true;
 }
 
 void Session::spoil(float* logits)
@@ -102,8 +106,8 @@ Result<void> Session::prefill(std::span<const Token> tokens, const Interrupt& in
     for (size_t at = 0; at < tokens.size();) {
         const auto part = tokens.subspan(at, std::min(m_workspace.batch, tokens.size() - at));
         at += part.size();
-        run(part, at == tokens.size() ? LogitsWanted::last : LogitsWanted::none, m_workspace.logits);
-        if (at < tokens.size() && interrupt.asked != nullptr && interrupt.asked(interrupt.context)) {
+        const LogitsWanted wanted = at == tokens.size() ? LogitsWanted::last : LogitsWanted::none;
+        if (!run(part, wanted, m_workspace.logits, interrupt)) {
             rewind(before);
             return fail(Status::cancelled, "stopped while reading the prompt");
         }
@@ -209,7 +213,7 @@ uint64_t Session::time_pass(size_t tokens, uint64_t layers, uint64_t first_layer
     m_workspace.layers = layers;
     const uint64_t started = m_platform.ticks();
     m_model.architecture->forward(m_model, m_ops, m_cache, m_workspace, {kTokens, tokens}, m_length, LogitsWanted::none,
-                                  nullptr);
+                                  nullptr, {});
     m_workspace.first_layer = 0;
     m_workspace.layers = UINT64_MAX;
     return m_platform.ticks() - started;

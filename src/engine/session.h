@@ -26,12 +26,8 @@ public:
     void close();
 
     /// Runs `tokens` in batches behind what is there; afterwards logits() are those after the last. Status::tripped
-    /// when the sentinel trips, Status::cancelled when `interrupted` said so between batches: either way the length is
+    /// when the sentinel trips, Status::cancelled when `interrupt` said so between layers: either way the length is
     /// what it was before. Status::invalid_argument when they do not fit.
-    struct Interrupt {
-        void* context = nullptr;
-        bool (*asked)(void* context) = nullptr;
-    };
     Result<void> prefill(std::span<const Token> tokens, const Interrupt& interrupt);
     /// Runs one token. Same errors, same state after one.
     Result<void> decode(Token token);
@@ -97,7 +93,8 @@ public:
 private:
     Result<void> check_tokens(std::span<const Token> tokens) const;
     Result<void> check_trips(Phase phase, uint64_t cycles, uint64_t tokens, std::span<const float> logits);
-    void run(std::span<const Token> tokens, LogitsWanted wanted, float* logits);
+    /// False when it was interrupted: the length is as it was.
+    bool run(std::span<const Token> tokens, LogitsWanted wanted, float* logits, const Interrupt& interrupt = {});
     /// Runs `token` and what is guessed to follow it, and looks at the former's logits. Leaves the length behind it.
     Result<void> run_ahead(Token token, size_t most);
     float* logits_row(size_t row) { return m_workspace.logits + row * m_model.desc.vocab_size; }

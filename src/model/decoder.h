@@ -65,8 +65,9 @@ Result<DecoderSettings> decoder_settings(const DecoderTraits& traits, const Mode
 Result<void> check_decoder(const DecoderTraits& traits, const ModelDesc& desc);
 uint64_t decoder_bind_bytes(const ModelDesc& desc);
 Result<void> bind_decoder(const DecoderTraits& traits, Model& model, Arena& weights);
-void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
-                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits);
+bool decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
+                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits,
+                     const Interrupt& interrupt);
 void decoder_shift_keys(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t from,
                         size_t count, size_t delta);
 

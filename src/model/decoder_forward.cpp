@@ -265,8 +265,9 @@ private:
 
 } // namespace
 
-void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
-                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits)
+bool decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
+                     std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits,
+                     const Interrupt& interrupt)
 {
     Pass pass(model, ops, cache, workspace, tokens.size(), position);
     pass.embed(tokens);
@@ -274,11 +275,15 @@ void decoder_forward(const Model& model, const Ops& ops, KvCache& cache, Workspa
     const uint64_t first = std::min<uint64_t>(workspace.first_layer, model.desc.block_count);
     const uint64_t count = std::min<uint64_t>(workspace.layers, model.desc.block_count - first);
     for (uint64_t i = first; i < first + count; ++i) {
+        if (i != first && interrupt.pending()) {
+            return false;
+        }
         pass.run_layer(i);
     }
     if (wanted != LogitsWanted::none) {
         pass.head(wanted == LogitsWanted::all ? 0 : tokens.size() - 1, logits);
     }
+    return true;
 }
 
 /// RoPE turns a key by an angle proportional to its position, and turns add up: turning back by `delta` is moving it. A

@@ -81,6 +81,14 @@ struct Workspace {
 
 enum class LogitsWanted : uint8_t { none, last, all };
 
+/// What a long pass asks now and then whether it is to end. Without `asked` it is not.
+struct Interrupt {
+    void* context = nullptr;
+    bool (*asked)(void* context) = nullptr;
+
+    bool pending() const { return asked != nullptr && asked(context); }
+};
+
 struct Architecture {
     const char* name; ///< as GGUF's general.architecture spells it
     /// Sees that a description has all that this architecture needs, in the right shapes; the sentence names what does
@@ -92,9 +100,11 @@ struct Architecture {
     Result<void> (*bind)(Model& model, Arena& weights);
     /// Runs `tokens` (1 .. workspace.batch of them) at positions `position`.. and fills the cache there. `logits` takes
     /// vocab_size values (last) or one such row a token (all). With SumOrder::as_single in the workspace, cache and
-    /// logits get the same bits as by one pass a token.
-    void (*forward)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
-                    std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits);
+    /// logits get the same bits as by one pass a token. False when `interrupt`, asked between layers, ended the pass:
+    /// the cache is of no use there, and there are no logits.
+    bool (*forward)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace,
+                    std::span<const Token> tokens, size_t position, LogitsWanted wanted, float* logits,
+                    const Interrupt& interrupt);
     /// Moves the keys of positions [from, from + count) to the positions `delta` before them, in place of
     /// recomputing them. Null where positions are absolute: then the engine runs the tokens again.
     void (*shift_keys)(const Model& model, const Ops& ops, KvCache& cache, Workspace& workspace, size_t from,

@@ -336,10 +336,12 @@ TEST(ChatTemplates, AReplayTakesTheLastTurnsThatFit)
     gap.keep();
     EXPECT_EQ(replay(gap), 1u) << "none before the one that is not known";
     Ear ear;
-    ear.interrupt_at = 1;
+    ear.interrupt_at = 2; // in the second turn
     talk.chat().clear();
-    EXPECT_EQ(talk.chat().replay(talk.transcript({{std::string(90, 'q'), "a"}}), ear.sink()).ok(), true)
-        << "one batch is not interrupted";
+    const auto stopped = talk.chat().replay(talk.transcript({kTalk[0], kTalk[0]}), ear.sink());
+    ASSERT_FALSE(stopped.ok());
+    EXPECT_EQ(stopped.error().status, Status::cancelled);
+    EXPECT_EQ(talk.chat().turn_count(), 0u);
 }
 
 TEST(ChatTemplates, SavedTokensComeBackBehindBos)

@@ -183,7 +183,7 @@ TEST(Chat, InterruptedKeepsWhatWasSaid)
     const std::string whole = tiny.say("the hat");
     tiny.chat().clear();
     Ear ear;
-    ear.interrupt_at = 5; // the fifth look, before the fifth token
+    ear.interrupt_at = 6; // one look between the two layers of the prompt, and the fifth before the fifth token
     auto stats = tiny.chat().say("the hat", ear.sink());
     ASSERT_TRUE(stats.ok());
     EXPECT_EQ(stats.value().end, TurnEnd::interrupted);

@@ -303,7 +303,7 @@ TEST(LookupChat, AStopTextInTheMiddleOfAGuess)
 
 TEST(LookupChat, InterruptedAnywhere)
 {
-    for (size_t look = 1; look < 40; look += 3) {
+    for (size_t look = 2; look < 40; look += 3) { // the first is between the prompt's two layers
         Pair pair;
         std::string texts[2];
         size_t i = 0;

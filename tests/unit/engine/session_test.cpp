@@ -75,21 +75,38 @@ TEST(Session, PretendedContextIsCopiesOfOneBatch)
     EXPECT_EQ(session.length(), 0u);
 }
 
-TEST(Session, InterruptedBetweenBatches)
+TEST(Session, InterruptedBetweenLayers)
 {
+    struct Looks {
+        size_t count = 0;
+        size_t ends_at = 0;
+    };
     TinyShape shape;
-    shape.context = 400;
+    shape.context = 600;
+    shape.layers = 4;
     TinyEngine tiny(shape);
-    Session& session = tiny.session();
-    ASSERT_TRUE(session.prefill(some_tokens(7, 1), {}).ok());
-    size_t looks = 0;
-    const Session::Interrupt second = {&looks, [](void* context) { return ++*static_cast<size_t*>(context) == 2; }};
-    const auto result = session.prefill(some_tokens(390, 2), second);
-    ASSERT_FALSE(result.ok());
-    EXPECT_EQ(result.error().status, Status::cancelled);
-    EXPECT_EQ(session.length(), 7u);
-    looks = 0;
-    EXPECT_TRUE(session.prefill(some_tokens(128, 2), second).ok()) << "one batch is not interrupted";
+    TinyEngine other(shape);
+    const auto begin = some_tokens(7, 1);
+    const auto more = some_tokens(590, 2);
+    ASSERT_TRUE(tiny.session().prefill(begin, {}).ok());
+    Looks looks;
+    const Interrupt interrupt = {&looks, [](void* context) {
+                                     auto& look = *static_cast<Looks*>(context);
+                                     return ++look.count == look.ends_at;
+                                 }};
+    for (const size_t ends_at : {1, 3, 4, 15}) { // in the first of five batches, in the second, and at the very end
+        looks = {0, ends_at};
+        const auto result = tiny.session().prefill(more, interrupt);
+        ASSERT_FALSE(result.ok());
+        EXPECT_EQ(result.error().status, Status::cancelled);
+        EXPECT_EQ(tiny.session().length(), 7u);
+    }
+    looks = {};
+    ASSERT_TRUE(tiny.session().prefill(more, interrupt).ok());
+    EXPECT_EQ(looks.count, 15u) << "five batches of four layers";
+    ASSERT_TRUE(other.session().prefill(begin, {}).ok());
+    ASSERT_TRUE(other.session().prefill(more, {}).ok());
+    EXPECT_EQ(tiny.logits(), other.logits()) << "of what was stopped nothing stays";
 }
 
 TEST(Session, NanTripsAndLeavesTheLength)
