@@ -259,8 +259,8 @@ struct KernelSet {
     /// `upper`.
     Dequantize dequantize_iq4_xs = nullptr;
 
-    /// Quantizes n values (a multiple of 32) for products with panels: q = x / scale rounded half away from zero, as
-    /// quantize_q8 with groups of 32. A NaN in x gives a NaN scale. All sets give the same bits.
+    /// Quantizes n values (a multiple of 32) for products with panels: of each 32, q = x * input_factor(max|x|) rounded
+    /// half away from zero. A NaN in x gives a NaN scale. All sets give the same bits.
     void (*quantize_input)(int8_t* q, InputScale* scales, const float* x, size_t n) = nullptr;
 
     /// Products with panels.

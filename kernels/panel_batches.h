@@ -203,7 +203,8 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
                        x.scales + token * scale_stride + block,
                        scale_stride};
     constexpr size_t kBytes = Type::kUnitBytes * kChunkBlocks / Type::kBlocks;
-    AskAhead<kPanels> ahead(unit + kBytes, panel_bytes, kBytes, (tokens + kTileTokens - 1) / kTileTokens);
+    const uint8_t* const next = block + kChunkBlocks < blocks ? unit + kBytes : data + kPanels * panel_bytes;
+    AskAhead<kPanels> ahead(next, panel_bytes, kBytes, (tokens + kTileTokens - 1) / kTileTokens);
     chunk_tiles<kTileTokens>(place, tokens, chunk, block == 0, ahead);
     chunk_tiles<2>(place, tokens, chunk, block == 0, ahead);
     chunk_tiles<1>(place, tokens, chunk, block == 0, ahead);

@@ -276,31 +276,6 @@ template <class Type> void far_product(float* y, size_t, const uint8_t* data, si
     }
 }
 
-/// KernelSet::quantize_input, by the set's quantize_q8.
-template <auto kQuantize> void quantize_blocks(int8_t* q, InputScale* scales, const float* x, size_t n)
-{
-    using Codes [[gnu::vector_size(16)]] = int8_t;
-    using Wide [[gnu::vector_size(32)]] = int16_t;
-    for (size_t i = 0; i < n; i += kInputBlock, scales++) {
-        float scale = 0.0f;
-        kQuantize(q + i, &scale, x + i, kInputBlock, kInputBlock);
-        int32_t sums[2];
-        for (size_t half = 0; half < 2; half++) {
-            Codes codes;
-            __builtin_memcpy(&codes, q + i + half * sizeof codes, sizeof codes);
-            const Wide wide = __builtin_convertvector(codes, Wide);
-            int16_t* const pairs = scales->pairs[half].sums;
-            pairs[0] = pairs[1] = 0;
-            for (size_t j = 0; j < sizeof codes; j += 4) {
-                pairs[0] = static_cast<int16_t>(pairs[0] + wide[j] + wide[j + 1]);
-                pairs[1] = static_cast<int16_t>(pairs[1] + wide[j + 2] + wide[j + 3]);
-            }
-            sums[half] = pairs[0] + pairs[1];
-        }
-        scales->set(scale, sums[0], sums[1]);
-    }
-}
-
 /// These loops, for a table of products.
 template <class Type> struct VectorLoops {
     static constexpr PanelProduct kProduct = product<Type>;

@@ -73,10 +73,16 @@ struct InputScale {
     PairSums pairs[2]; ///< of the first 16 codes, and of the last
     int16_t halves[2]; ///< the sum of the first 16 codes, and of the last
 
-    /// All but `pairs`. Always inline: no set may run what was compiled for another.
-    [[gnu::always_inline]] void set(float peak_scale, int32_t first, int32_t last)
+    /// Of values with the largest magnitude `peak`, and the sums of their codes' pairs. Always inline: no set may run
+    /// what was compiled for another.
+    [[gnu::always_inline]] void set(float peak, int32_t first_pair, int32_t second_pair, int32_t third_pair,
+                                    int32_t fourth_pair)
     {
-        scale = __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, peak_scale) & ~3u);
+        const int32_t first = first_pair + second_pair;
+        const int32_t last = third_pair + fourth_pair;
+        pairs[0] = {{static_cast<int16_t>(first_pair), static_cast<int16_t>(second_pair)}};
+        pairs[1] = {{static_cast<int16_t>(third_pair), static_cast<int16_t>(fourth_pair)}};
+        scale = __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, peak / 127.0f) & ~3u);
         minus_start = -kSumStart * scale;
         sums[0] = scale * static_cast<float>(first);
         sums[1] = scale * static_cast<float>(last);
@@ -85,6 +91,13 @@ struct InputScale {
         halves[1] = static_cast<int16_t>(last);
     }
 };
+
+/// What takes 32 values with the largest magnitude `peak` to [-127, 127]; 0 where all of them become 0: `peak` is no
+/// number, or so small that 127 / peak is none.
+[[gnu::always_inline]] inline float input_factor(float peak)
+{
+    return peak >= 0x1p-120f && peak <= 0x1.fffffep127f ? 127.0f / peak : 0.0f;
+}
 
 /// `batch` rows of `cols` values, quantized: x is scale * q. cols and stride are multiples of 32.
 struct PanelInput {

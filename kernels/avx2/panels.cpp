@@ -66,6 +66,7 @@ struct Isa : Vectors256 {
 
 } // namespace llmk::djiblas::avx2
 
+#include "kernels/panel_inputs.h"
 #include "kernels/panel_products.h"
 
 namespace llmk::djiblas::avx2 {
@@ -73,9 +74,6 @@ namespace llmk::djiblas::avx2 {
 constinit const PanelKernels kPanels = kPanelProducts<>;
 constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
-void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
-{
-    quantize_blocks<quantize_q8>(q, scales, x, n);
-}
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n) { quantize_blocks(q, scales, x, n); }
 
 } // namespace llmk::djiblas::avx2

@@ -52,6 +52,7 @@ struct Isa : Vectors512 {
 
 } // namespace llmk::djiblas::avx512
 
+#include "kernels/panel_inputs.h"
 #include "kernels/panel_products.h"
 
 namespace llmk::djiblas::avx512 {
@@ -59,58 +60,6 @@ namespace llmk::djiblas::avx512 {
 constinit const PanelKernels kPanels = kPanelProducts<>;
 constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
 
-namespace {
-
-/// Half away from zero, and into [-127, 127]: what a subnormal scale puts out of range. A NaN becomes 0.
-__m512i round_to_int8(__m512 v)
-{
-    const __m512 limit = _mm512_set1_ps(127.0f);
-    v = _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), limit), _mm512_min_ps(limit, v)); // a NaN stays one
-    const __mmask16 number = _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q);
-    const __m512 whole = _mm512_maskz_roundscale_ps(number, v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-    const __m512 rest = _mm512_abs_ps(_mm512_sub_ps(v, whole)); // exact
-    const __mmask16 away = _mm512_mask_cmp_ps_mask(number, rest, _mm512_set1_ps(0.5f), _CMP_GE_OQ);
-    const __m512i rounded = _mm512_cvttps_epi32(whole);
-    // 1 or -1, as the sign of v.
-    const __m512i one = _mm512_or_si512(_mm512_srai_epi32(_mm512_castps_si512(v), 31), _mm512_set1_epi32(1));
-    return _mm512_mask_add_epi32(rounded, away, rounded, one);
-}
-
-/// Of the first sixteen codes, and of the last.
-void sum_pairs(PairSums (&sums)[2], __m256i codes)
-{
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
-    pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e)); // two fours each, then all four, in each half
-    pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0xb1));
-    const int32_t halves[2] = {_mm256_extract_epi32(pairs, 0), _mm256_extract_epi32(pairs, 4)};
-    __builtin_memcpy(sums, halves, sizeof halves);
-}
-
-} // namespace
-
-void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
-{
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    for (size_t i = 0; i < n; i += kInputBlock, scales++) {
-        const __m512 first = _mm512_loadu_ps(x + i);
-        const __m512 last = _mm512_loadu_ps(x + i + kInputBlock / 2);
-        // Magnitudes compare as their bit patterns do, and every NaN is above infinity.
-        const __m512i largest = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
-                                                 _mm512_and_si512(_mm512_castps_si512(last), magnitude));
-        const float scale = __builtin_bit_cast(float, _mm512_reduce_max_epu32(largest)) / 127.0f;
-        // Dividing by zero gives NaN or infinity; the mask makes both zero.
-        const __mmask16 keep = scale == 0.0f ? 0 : 0xffff;
-        const __m128i codes_first =
-            _mm512_cvtepi32_epi8(round_to_int8(_mm512_maskz_div_ps(keep, first, _mm512_set1_ps(scale))));
-        const __m128i codes_last =
-            _mm512_cvtepi32_epi8(round_to_int8(_mm512_maskz_div_ps(keep, last, _mm512_set1_ps(scale))));
-        const __m256i codes = _mm256_inserti128_si256(_mm256_castsi128_si256(codes_first), codes_last, 1);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(q + i), codes);
-        sum_pairs(scales->pairs, codes);
-        const int32_t sum_first = scales->pairs[0].sums[0] + scales->pairs[0].sums[1];
-        const int32_t sum_last = scales->pairs[1].sums[0] + scales->pairs[1].sums[1];
-        scales->set(scale, sum_first, sum_last);
-    }
-}
+void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n) { quantize_blocks(q, scales, x, n); }
 
 } // namespace llmk::djiblas::avx512

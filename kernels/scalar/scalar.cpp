@@ -76,18 +76,14 @@ void quantize_q8(int8_t* q, float* scales, const float* x, size_t n, size_t grou
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n)
 {
     for (size_t i = 0; i < n; i += kInputBlock, scales++) {
-        float scale = 0.0f;
-        quantize_q8(q + i, &scale, x + i, kInputBlock, kInputBlock);
-        int32_t halves[2] = {};
+        const float peak = peak_magnitude(x + i, kInputBlock);
+        const float factor = input_factor(peak);
         int32_t pairs[2][2] = {};
         for (size_t j = 0; j < kInputBlock; j++) {
-            halves[j / (kInputBlock / 2)] += q[i + j];
+            q[i + j] = factor == 0.0f ? int8_t{0} : round_to_int8(x[i + j] * factor);
             pairs[j / (kInputBlock / 2)][j / 2 % 2] += q[i + j];
         }
-        for (size_t j = 0; j < 4; j++) {
-            scales->pairs[j / 2].sums[j % 2] = static_cast<int16_t>(pairs[j / 2][j % 2]);
-        }
-        scales->set(scale, halves[0], halves[1]);
+        scales->set(peak, pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]);
     }
 }
 

@@ -8,7 +8,6 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <numeric>
 
 namespace llmk::check {
 
@@ -438,52 +437,6 @@ TEST_P(PanelsCheck, ExtremeCodesAreExact)
                     }
                     // The products of code and offset are of the size of code times scale each.
                     ASSERT_TRUE(near(y[r], static_cast<float>(want), 1e-5 * size + 1e-4)) << packed.name << fill;
-                }
-            }
-        }
-    }
-}
-
-TEST_P(PanelsCheck, QuantizedInputsAreScalars)
-{
-    for (size_t blocks = 0; blocks <= 5; blocks++) {
-        for (size_t offset = 0; offset < 4; offset++) {
-            Input<float> x = input(blocks * kInputBlock, offset, 3.0f);
-            if (blocks == 3) {
-                for (size_t i = 0; i < kInputBlock; i++) {
-                    x.set(i, 0.0f);
-                }
-                x.set(kInputBlock + 5, NAN);
-                x.set(2 * kInputBlock + 5, INFINITY);
-            }
-            Output<int8_t> q(x.size(), 0);
-            std::vector<InputScale> scales(blocks);
-            std::vector<int8_t> want(x.size());
-            std::vector<InputScale> want_scales(blocks);
-            set().quantize_input(q.data(), scales.data(), x.data(), x.size());
-            djiblas::kScalar.quantize_input(want.data(), want_scales.data(), x.data(), x.size());
-            ASSERT_TRUE(q.intact());
-            ASSERT_TRUE(std::equal(want.begin(), want.end(), q.data()));
-            for (size_t i = 0; i < blocks; i++) {
-                ASSERT_EQ(ulp_distance(scales[i].scale, want_scales[i].scale), 0u);
-                const int8_t* const codes = &want[i * kInputBlock];
-                const int halves[2] = {std::accumulate(codes, codes + 16, 0),
-                                       std::accumulate(codes + 16, codes + 32, 0)};
-                for (size_t j = 0; j < 3; j++) {
-                    ASSERT_EQ(ulp_distance(scales[i].sums[j], want_scales[i].sums[j]), 0u);
-                }
-                for (size_t j = 0; j < 4; j++) {
-                    const int8_t* const first = codes + j / 2 * 16 + j % 2 * 2;
-                    int pair = 0;
-                    for (size_t k = 0; k < 16; k += 4) {
-                        pair += first[k] + first[k + 1];
-                    }
-                    ASSERT_EQ(scales[i].pairs[j / 2].sums[j % 2], pair) << j;
-                }
-                ASSERT_TRUE(scales[i].halves[0] == halves[0] && scales[i].halves[1] == halves[1]);
-                if (std::isfinite(scales[i].scale)) {
-                    ASSERT_EQ(scales[i].sums[2], scales[i].scale * static_cast<float>(halves[0] + halves[1]));
-                    ASSERT_EQ(scales[i].minus_start, -1.0 * djiblas::kSumStart * scales[i].scale); // in double: exact
                 }
             }
         }
