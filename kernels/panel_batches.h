@@ -35,12 +35,11 @@ struct Layout {
     bool has_bias;
 };
 
-/// Blocks of kPanels panels, unpacked.
+/// Blocks of kPanels panels, unpacked. Codes without a bias are as InputScale::starts wants them.
 template <Layout kLayout, size_t kPanels> struct Chunk {
     Words codes[kChunkBlocks][kQuads][kPanels];
     Floats scales[kChunkBlocks][kLayout.groups][kPanels];
     Floats biases[kLayout.has_bias ? kChunkBlocks : 1][kLayout.groups][kPanels];
-    SumStart<kLayout.groups, kLayout.has_bias> start{0};
     size_t blocks;
 };
 
@@ -57,7 +56,7 @@ template <class Type, class Chunk> void unpack(Chunk& chunk, size_t panel, const
         Words codes[kQuads];
         type.codes(block, codes);
         for (size_t j = 0; j < kQuads; j++) {
-            chunk.codes[b][j][panel] = codes[j];
+            chunk.codes[b][j][panel] = Type::kBias ? codes[j] : add_bytes(codes[j], 128 - Type::kOffset);
         }
         for (size_t g = 0; g < Type::kGroups; g++) {
             chunk.scales[b][g][panel] = type.scale(block, g);
@@ -99,14 +98,15 @@ template <Layout kLayout, size_t kTokens, size_t kPanels>
     }
     const int8_t* q = place.q;
     const InputScale* scales = place.scales;
-    const SumStart<kLayout.groups, kLayout.has_bias> start = chunk.start;
     for (size_t b = 0; b < chunk.blocks; b++, q += kInputBlock, scales++) {
 #pragma GCC unroll 2
         for (size_t g = 0; g < kLayout.groups; g++) {
             Ints exact[kTokens][kPanels];
 #pragma GCC unroll 8
             for (size_t t = 0; t < kTokens; t++) {
-                const Ints first = start(scales[t * scale_stride], g);
+                const InputScale& scale = scales[t * scale_stride];
+                const Ints first = Ints{} + (kLayout.has_bias ? __builtin_bit_cast(int32_t, kSumStart)
+                                                              : scale.starts[kLayout.groups == 1 ? 2 : g]);
 #pragma GCC unroll 4
                 for (size_t p = 0; p < kPanels; p++) {
                     exact[t][p] = first;
@@ -191,7 +191,6 @@ template <class Type, size_t kPanels> void chunk_product(float* y, size_t y_stri
     const size_t scale_stride = x.stride / kInputBlock;
     const uint8_t* unit = data + block / Type::kBlocks * Type::kUnitBytes;
     Chunk<kLayout, kPanels> chunk;
-    chunk.start = decltype(chunk.start)(Type::kOffset);
     chunk.blocks = blocks - block < kChunkBlocks ? blocks - block : kChunkBlocks;
     for (size_t p = 0; p < kPanels; p++) {
         unpack<Type>(chunk, p, unit + p * panel_bytes);

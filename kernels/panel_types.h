@@ -52,11 +52,11 @@ inline Floats to_floats(Words v) { return to_floats(reinterpret_cast<Ints>(v)); 
 /// Less zeros, not plus them: that is nothing to do, and -0 + 0 would be something.
 inline Floats splat(float v) { return v - Floats{}; }
 
-/// Bytes less 32.
-inline Words less_32(Words w)
+/// Each byte and `value`.
+inline Words add_bytes(Words w, int value)
 {
     using Bytes [[gnu::vector_size(sizeof(Words))]] = uint8_t;
-    return reinterpret_cast<Words>(reinterpret_cast<Bytes>(w) - 32);
+    return reinterpret_cast<Words>(reinterpret_cast<Bytes>(w) + static_cast<uint8_t>(value));
 }
 
 /// Field b of kBits bits, of each byte, to bit kTo. What an even field and the next have in common is a step of its
@@ -306,7 +306,7 @@ struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
         for (size_t i = 0; i < 4; i++) {
             const Words low = (word(24 + i % 2) >> static_cast<int>(4 * (i / 2))) & 0x0f0f0f0fu;
             const Words high = (upper >> static_cast<int>(2 * i)) & 0x03030303u;
-            set_signed_scales(4 * i, less_32(low | (high << 4)));
+            set_signed_scales(4 * i, add_bytes(low | (high << 4), -32));
         }
     }
     Words code(size_t b, size_t j) const
@@ -329,8 +329,8 @@ struct Iq4Xs : Super<Iq4Xs, PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, fal
         Words upper = __builtin_convertvector(narrow, Words);
         upper = (upper | (upper << 8)) & 0x00ff00ffu;
         upper = (upper | (upper << 4)) & 0x0f0f0f0fu;
-        set_signed_scales<2>(0, less_32((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u)));
-        set_signed_scales<2>(1, less_32(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u)));
+        set_signed_scales<2>(0, add_bytes((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u), -32));
+        set_signed_scales<2>(1, add_bytes(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u), -32));
     }
     Words code(size_t b, size_t j) const { return Isa::signed_codes(Isa::lookup(nibbles(1 + 4 * b, j))); }
 };

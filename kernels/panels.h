@@ -72,6 +72,9 @@ struct InputScale {
     float sums[3];     ///< scale times the sum of the first 16 codes, of the last 16, of all 32
     PairSums pairs[2]; ///< of the first 16 codes, and of the last
     int16_t halves[2]; ///< the sum of the first 16 codes, and of the last
+    /// Where sums of products with weights' codes that have 128 added begin: kSumStart's bits less 128 times the sum of
+    /// the first 16 codes, of the last 16, of all 32.
+    int32_t starts[3];
 
     /// Of values with the largest magnitude `peak`, and the sums of their codes' pairs. Always inline: no set may run
     /// what was compiled for another.
@@ -89,6 +92,10 @@ struct InputScale {
         sums[2] = scale * static_cast<float>(first + last);
         halves[0] = static_cast<int16_t>(first);
         halves[1] = static_cast<int16_t>(last);
+        constexpr auto kStart = __builtin_bit_cast(int32_t, kSumStart);
+        starts[0] = kStart - 128 * first;
+        starts[1] = kStart - 128 * last;
+        starts[2] = kStart - 128 * (first + last);
     }
 };
 

@@ -65,8 +65,11 @@ private:
             ASSERT_EQ(scale.pairs[j / 2].sums[j % 2], pair) << j;
         }
         ASSERT_TRUE(scale.halves[0] == halves[0] && scale.halves[1] == halves[1]);
+        const int sums[3] = {halves[0], halves[1], halves[0] + halves[1]};
+        for (size_t j = 0; j < 3; j++) {
+            ASSERT_EQ(std::bit_cast<float>(scale.starts[j]), djiblas::kSumStart - 128.0f * static_cast<float>(sums[j]));
+        }
         if (std::isfinite(scale.scale)) {
-            const int sums[3] = {halves[0], halves[1], halves[0] + halves[1]};
             for (size_t j = 0; j < 3; j++) {
                 ASSERT_EQ(scale.sums[j], scale.scale * static_cast<float>(sums[j]));
             }

@@ -105,7 +105,7 @@ struct Quantized {
 
     Quantized(const KernelSet& set, const Input<float>& x, size_t columns)
         : cols(columns), stride(cols + 2 * kInputBlock), q(x.size() / cols * stride, 99),
-          scales(q.size() / kInputBlock, {NAN, NAN, {NAN, NAN, NAN}, {{{99, 99}}, {{99, 99}}}, {99, 99}})
+          scales(q.size() / kInputBlock, {NAN, NAN, {NAN, NAN, NAN}, {{{99, 99}}, {{99, 99}}}, {99, 99}, {99, 99, 99}})
     {
         for (size_t b = 0; b < x.size() / cols; b++) {
             set.quantize_input(&q[b * stride], &scales[b * stride / kInputBlock], x.data() + b * cols, cols);
