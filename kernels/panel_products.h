@@ -20,13 +20,16 @@ struct Reading {
     size_t steps;  ///< of a block or two, that follow each other without a jump
 };
 
+/// Two steps make the shifts of types with two scales to 32 columns constants.
+template <class Type> constexpr size_t kSteps = Type::kGroups;
+
 /// Memory answers soon, and likes one stream best.
-constexpr Reading kNearMemory = {1, 0, 12288, 1};
+template <class Type> constexpr Reading kNearMemory = {1, 0, 12288, kSteps<Type>};
 /// Memory answers late: more is under way where it is asked in several places at a time, and a stream that the
 /// processor's own prefetch follows ends with each 4 KiB. Types with two scales to 32 columns lie in three or four
-/// places themselves; those panels are asked for further ahead, twice. Two steps of theirs make the shifts constants.
+/// places themselves; those panels are asked for further ahead, twice.
 template <class Type> constexpr Reading kFarMemory =
-    Type::kGroups == 1 ? Reading{8, 0, 1024, 1} : Reading{1, 12288, 2048, 2};
+    Type::kGroups == 1 ? Reading{8, 0, 1024, kSteps<Type>} : Reading{1, 12288, 2048, kSteps<Type>};
 
 /// Asks for what kCount blocks of a later unit hold, the i-th of `parts` parts of it. The address may lie past the end
 /// of the weights; a prefetch does not mind.
@@ -179,7 +182,9 @@ void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scal
             parts[p].load(panel, p);
         }
         size_t end = Type::kBlocks;
-        asm("" : "+r"(end)); // or all steps of a unit would follow each other
+        if constexpr (Type::kBlocks > kReading.steps * Type::kTogether) {
+            asm("" : "+r"(end)); // or all steps of a unit would follow each other
+        }
         for (size_t b = 0; b < end; b += kReading.steps * Type::kTogether) {
 #pragma GCC unroll 2
             for (size_t step = 0; step < kReading.steps; step++) {
@@ -253,8 +258,8 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
         for (; token < x.batch; token++) {
-            row<Type, kNearMemory>(y + token * y_stride, data, x.q + token * x.stride,
-                                   x.scales + token * (x.stride / kInputBlock), x.cols);
+            row<Type, kNearMemory<Type>>(y + token * y_stride, data, x.q + token * x.stride,
+                                         x.scales + token * (x.stride / kInputBlock), x.cols);
         }
     }
 }
