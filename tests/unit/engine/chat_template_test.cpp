@@ -287,6 +287,12 @@ TEST(ChatTemplates, ThoughtsGoWhenTheNextTurnBegins)
     const std::string answer = talk.say("the hat");
     ASSERT_NE(answer.find("</think>"), std::string::npos) << answer;
     const std::string rest(without_thoughts(*find_template_family("qwen3"), answer));
+    ASSERT_NE(rest, "");
+    Ear ear;
+    ear.interrupt_at = 1; // while the answer is read again
+    const auto stopped = talk.chat().say("a cat", ear.sink());
+    ASSERT_FALSE(stopped.ok());
+    EXPECT_EQ(stopped.error().status, Status::cancelled);
     (void)talk.say("a cat");
     EXPECT_EQ(talk.prompt_tokens(), talk.rendered({{"the hat", rest}, {"a cat", ""}}, ""));
     ASSERT_TRUE(talk.chat().undo());
