@@ -15,8 +15,6 @@ uint64_t to_ms(uint64_t ticks, uint64_t ticks_per_second)
     return static_cast<uint64_t>(seconds * 1000.0 + 0.5);
 }
 
-bool asked_to_stop(const TurnSink& sink) { return sink.interrupted != nullptr && sink.interrupted(sink.context); }
-
 void put_text(const TurnSink& sink, TextWriter& text)
 {
     if (sink.text != nullptr && text.size() > 0) {
@@ -97,7 +95,7 @@ struct Recorder {
         out.notice = [](void* context, std::string_view line) {
             put_notice(static_cast<Recorder*>(context)->sink, line);
         };
-        out.interrupted = [](void* context) { return asked_to_stop(static_cast<Recorder*>(context)->sink); };
+        out.interrupted = [](void* context) { return static_cast<Recorder*>(context)->sink.interrupt().pending(); };
         return out;
     }
 };
@@ -219,7 +217,7 @@ Result<void> Chat::generate(const TurnSink& sink, TurnStats& stats)
     (void)text.put(m_how.family->thought); // said for the model, but part of what it says
     stats.end = TurnEnd::max_tokens;
     while (stats.tokens < settings.max_tokens) {
-        if (asked_to_stop(sink)) {
+        if (sink.interrupt().pending()) {
             stats.end = TurnEnd::interrupted;
             break;
         }

@@ -166,13 +166,13 @@ Result<void> tool_bench(ToolContext& tool, const ToolArgs& args)
     for (uint64_t run = 0; run <= args.runs; ++run) {
         session.rewind(args.depth);
         const uint64_t started = platform.ticks();
-        TRY(session.prefill({tokens, static_cast<size_t>(*prompt)}, {tool.context, tool.interrupted}));
+        TRY(session.prefill({tokens, static_cast<size_t>(*prompt)}, tool.interrupt()));
         const double prefill_seconds = seconds_between(platform, started, platform.ticks());
         // A token, a bare read, a token, ...: whoever shares the machine's memory shares it with both.
         uint64_t decode_ticks = 0;
         uint64_t read_ticks = 0;
         for (size_t i = 0; i < decode; ++i) {
-            if (tool.interrupted != nullptr && tool.interrupted(tool.context)) {
+            if (tool.interrupt().pending()) {
                 return fail(Status::cancelled, "the benchmark was stopped");
             }
             const uint64_t before = platform.ticks();

@@ -93,8 +93,6 @@ uint64_t clock_seed(Platform& platform)
     return seed;
 }
 
-bool interrupted(const ToolContext& tool) { return tool.interrupted != nullptr && tool.interrupted(tool.context); }
-
 void remark(const ToolContext& tool, std::string_view line)
 {
     if (tool.remark != nullptr) {
@@ -143,7 +141,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     const GuessAlways always(session, args.lookup_always);
     const Session::LookupCount before = session.lookups();
     const uint64_t started = platform.ticks();
-    TRY(session.prefill(prompt.first(fed), {tool.context, tool.interrupted}));
+    TRY(session.prefill(prompt.first(fed), tool.interrupt()));
     const uint64_t prefilled = platform.ticks();
     printer.first(prompt[0]);
     const size_t shown = std::min(prompt.size(), fed + 1);
@@ -152,7 +150,7 @@ Result<void> tool_generate(ToolContext& tool, const ToolArgs& args)
     }
     Token token = prompt[fed - 1];
     uint64_t made = 0;
-    for (size_t position = fed; position <= steps && fed == prompt.size() && !interrupted(tool); ++position) {
+    for (size_t position = fed; position <= steps && fed == prompt.size() && !tool.interrupt().pending(); ++position) {
         const SampleInput input = {session.drawable_logits(), session.tokens(), session.tokens().subspan(fed)};
         const Token next = TRY(sample(args.sampler, input, session.kernels(), random, session.scratch()));
         if (next == tokenizer.bos() || (stops_at_ends && tokenizer.is_end(next))) {

@@ -38,7 +38,7 @@ Result<void> read_through(ToolContext& tool, std::string_view path, uint8_t* buf
         if (TRY(platform.file_read_at(file, at, buffer, wanted)) != wanted) {
             return fail(Status::io_error, "{}: reading stopped behind byte {} of {}", path, at, size);
         }
-        if (tool.interrupted != nullptr && tool.interrupted(tool.context)) {
+        if (tool.interrupt().pending()) {
             return fail(Status::cancelled, "the benchmark was stopped");
         }
     }

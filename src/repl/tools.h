@@ -16,6 +16,8 @@ struct ToolContext {
     void (*remark)(void* context, std::string_view line) = nullptr;
     /// True when the person wants it to end.
     bool (*interrupted)(void* context) = nullptr;
+
+    Interrupt interrupt() const { return {context, interrupted}; }
 };
 
 /// Continues the prompt as llama2.c's run.c does: -n steps in all, ends at BOS, prints what run.c prints. With --ids
