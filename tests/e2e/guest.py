@@ -234,6 +234,10 @@ class Guest:
     def wait_for_prompt(self, timeout_s: float = BOOT_S) -> None:
         self._wait(lambda: self.screen.current_line.rstrip() == PROMPT, timeout_s, "prompt")
 
+    def wait_for_words(self, count: int) -> None:
+        """Until the last line has an answer of so many words, however far it has scrolled since."""
+        self._wait(lambda: len(commands_of(self.screen)[-1].text.split()) >= count, COMMAND_S, f"{count} words")
+
     def leave_alone(self, seconds: float) -> None:
         """Types nothing for so long."""
         end = time.monotonic() + seconds
