@@ -69,7 +69,7 @@ KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp \
   kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
 KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
 KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
-  kernels/avx512/half.cpp kernels/avx512/panels.cpp
+  kernels/avx512/half.cpp kernels/avx512/panels.cpp kernels/avx512/turned.cpp
 KERNELS_avx512_vnni := kernels/avx512_vnni/panels.cpp
 KERNELS_amx_int8 := kernels/amx_int8/panels.cpp
 KERNELS_amx_bf16 := kernels/amx_bf16/panels.cpp

@@ -101,6 +101,29 @@ struct AttentionTask {
 /// query sees makes its output NaN. One value more than a query sees may be read up to the last query's position.
 using Attention = void (*)(const AttentionTask& task);
 
+// Inputs may be turned: sixteen rows are a panel, which holds them column by column.
+struct TurnedInput {
+    static constexpr size_t kRows = 16;
+
+    const float* values; ///< value c of row b is at [b / 16 * 16 * cols + c * 16 + b % 16]; past the last row anything
+    size_t batch;        ///< 1 to kMaxBatch
+    size_t cols;
+
+    static size_t floats(size_t batch, size_t cols) { return (batch + kRows - 1) / kRows * kRows * cols; }
+};
+
+/// SGEMM with turned inputs: y[b*y_stride + r] = sum over c of weight (r, c) * x (b, c), for r in [0, rows). w as
+/// gemv_f32, gemv_f16 and gemv_bf16 have it.
+using TurnedProduct = void (*)(float* y, size_t y_stride, const uint8_t* w, size_t rows, const TurnedInput& x);
+
+struct TurnedGemm {
+    /// Fills a panel with `rows` rows of x, 1 to 16; the others are zeros.
+    void (*turn)(float* panel, const float* x, size_t x_stride, size_t rows, size_t cols);
+    TurnedProduct f32;
+    TurnedProduct f16;
+    TurnedProduct bf16;
+};
+
 struct KernelSet {
     const char* name;  ///< "scalar", "sse2", "avx2", ...: as typed in `/kernels NAME` and `kernels=NAME`
     const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA", ...
@@ -275,6 +298,9 @@ struct KernelSet {
 
     /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
     const Bf16Panels* bf16_panels = nullptr;
+
+    /// Faster than gemm_f32 where the batch is not small. Few sets have it: null.
+    const TurnedGemm* turned = nullptr;
 
     /// gemm_f32 with weights as gemv_f16 and gemv_bf16 have them. Null where unpacking some rows for gemm_f32 is as
     /// fast.

@@ -129,6 +129,7 @@ constinit const KernelSet kAvx512 = {
     .gemv_f16_far = avx512::gemv_f16_far,
     .gemv_bf16_far = avx512::gemv_bf16_far,
     .panels_far = &avx512::kFarPanels,
+    .turned = &avx512::kTurned,
     .gemm_f16 = avx512::gemm_f16,
     .gemm_bf16 = avx512::gemm_bf16,
 };

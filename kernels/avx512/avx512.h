@@ -27,6 +27,9 @@ void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_
 void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 
+// turned.cpp
+extern const TurnedGemm kTurned;
+
 // panels.cpp
 extern const PanelKernels kPanels;
 extern const PanelKernels kFarPanels;

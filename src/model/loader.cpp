@@ -12,9 +12,22 @@ namespace llmk {
 
 namespace {
 
+/// Whether there are matrices of floats by which inputs are multiplied.
+bool has_float_products(const ModelDesc& desc)
+{
+    return std::any_of(desc.tensors.begin(), desc.tensors.end(), [&](const TensorDesc& tensor) {
+        const bool is_table =
+            tensor.role == TensorRole::position_embd || (tensor.role == TensorRole::token_embd && !desc.tied_head);
+        const bool is_float =
+            tensor.type == TensorType::f32 || tensor.type == TensorType::f16 || tensor.type == TensorType::bf16;
+        return is_float && !is_table && tensor.rows > 1;
+    });
+}
+
 /// Sizes of what a Workspace points to, in elements; one place for the plan and for the layout.
 struct WorkspaceShape {
-    uint64_t x, normed, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, logits;
+    uint64_t x, normed, query, hidden, kv, partial_rows, partial, pairs, quantized, scales, input_scales, turned,
+        logits;
 
     WorkspaceShape(const ModelDesc& desc, uint64_t context, uint64_t batch)
     {
@@ -34,13 +47,14 @@ struct WorkspaceShape {
         const uint64_t rounded_bytes = panels ? djiblas::Bf16Input::values(batch, widest) * sizeof(uint16_t) : 0;
         quantized = desc.group_size == 0 && !panels ? 0 : std::max(batch * quantized_row, rounded_bytes);
         input_scales = panels ? batch * (quantized_row / djiblas::kInputBlock) : 0;
+        turned = has_float_products(desc) ? djiblas::TurnedInput::floats(batch, widest) : 0;
         scales = desc.group_size == 0 ? 0 : batch * (widest / desc.group_size);
         logits = std::min<uint64_t>(batch, kLogitRows) * desc.vocab_size;
     }
     uint64_t bytes() const
     {
-        const uint64_t floats =
-            x + normed + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs + scales + logits;
+        const uint64_t floats = x + normed + 2 * query + 2 * hidden + 2 * kv + partial + 2 * partial_rows + 2 * pairs +
+                                scales + turned + logits;
         return floats * sizeof(float) + input_scales * sizeof(djiblas::InputScale) + quantized + 20 * Arena::kAlignment;
     }
 };
@@ -209,6 +223,9 @@ Result<Workspace> make_workspace(Platform& platform, Arena& acts, const ModelDes
     }
     if (shape.input_scales != 0) {
         workspace.input_scales = TRY(acts.alloc_array<djiblas::InputScale>(shape.input_scales));
+    }
+    if (shape.turned != 0) {
+        workspace.turned = TRY(acts.alloc_array<float>(shape.turned));
     }
     if (desc.group_size != 0) {
         workspace.quantized_scales = TRY(acts.alloc_array<float>(shape.scales));

@@ -23,6 +23,9 @@ constexpr uint64_t kSmallestPart = 16 * 1024;
 /// Rows of input from which on tiles of BF16 are worth their while: they fill one.
 constexpr size_t kBf16Batch = djiblas::kBf16TileRows;
 
+/// Rows of input from which on they are turned: with less, memory is slower than the arithmetic.
+constexpr size_t kTurnedBatch = 11;
+
 /// Multiply-adds that quantizing a value costs about as much as.
 constexpr uint64_t kQuantizeCost = 4;
 
@@ -33,6 +36,17 @@ struct WeightKernel {
     void (*read_row)(float* out, const Tensor& tensor, uint64_t row);
 };
 
+/// Products of float weights with turned inputs. Whether they were turned.
+bool rows_turned(const KernelSet& kernels, djiblas::TurnedProduct djiblas::TurnedGemm::*product, float* y,
+                 size_t y_stride, const uint8_t* w, const Activation& input, size_t count)
+{
+    if (input.turned == nullptr) {
+        return false;
+    }
+    (kernels.turned->*product)(y, y_stride, w, count, {input.turned, input.batch, input.cols});
+    return true;
+}
+
 void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
               size_t first, size_t count)
 {
@@ -40,6 +54,10 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
     if (input.batch == 1) {
         const auto gemv = kernels.far_memory ? kernels.gemv_f32_far : kernels.gemv_f32;
         gemv(y + first, w, input.f32, count, weight.cols);
+        return;
+    }
+    if (rows_turned(kernels, &djiblas::TurnedGemm::f32, y + first, y_stride, reinterpret_cast<const uint8_t*>(w), input,
+                    count)) {
         return;
     }
     const auto gemm = input.order == SumOrder::as_single ? kernels.gemm_f32_exact : kernels.gemm_f32;
@@ -207,12 +225,13 @@ struct HalfKernels {
     decltype(KernelSet::gemv_f16) KernelSet::*gemv;
     decltype(KernelSet::gemv_f16) KernelSet::*far;
     decltype(KernelSet::gemm_f16) KernelSet::*gemm;
+    djiblas::TurnedProduct djiblas::TurnedGemm::*turned;
     DequantizeMember dequantize;
 };
 constexpr HalfKernels kF16 = {&KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::gemm_f16,
-                              &KernelSet::dequantize_f16};
+                              &djiblas::TurnedGemm::f16, &KernelSet::dequantize_f16};
 constexpr HalfKernels kBf16 = {&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::gemm_bf16,
-                               &KernelSet::dequantize_bf16};
+                               &djiblas::TurnedGemm::bf16, &KernelSet::dequantize_bf16};
 
 template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
                                                    const Tensor& weight, const Activation& input, size_t first,
@@ -222,6 +241,8 @@ template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, flo
     if (input.batch == 1) {
         const auto gemv = kernels.*(kernels.far_memory ? kHalf.far : kHalf.gemv);
         gemv(y + first, w, input.f32, count, weight.cols);
+    } else if (rows_turned(kernels, kHalf.turned, y + first, y_stride, w, input, count)) {
+        return;
     } else if (const auto gemm = kernels.*kHalf.gemm; gemm != nullptr) {
         gemm(y + first, y_stride, w, input.f32, input.stride, count, weight.cols, input.batch);
     } else {
@@ -327,6 +348,17 @@ Activation Ops::activate(Workspace& workspace, const float* x, size_t stride, si
 {
     Activation input{x, stride, batch, cols};
     input.order = workspace.order;
+    if (kernels().turned != nullptr && workspace.turned != nullptr && batch >= kTurnedBatch &&
+        input.order == SumOrder::fastest) {
+        constexpr size_t kPanel = djiblas::TurnedInput::kRows;
+        by_rows((batch + kPanel - 1) / kPanel, kPanel * cols, [&](size_t first, size_t count) {
+            for (size_t b = first * kPanel; b < std::min((first + count) * kPanel, batch); b += kPanel) {
+                kernels().turned->turn(workspace.turned + b * cols, x + b * stride, stride, std::min(kPanel, batch - b),
+                                       cols);
+            }
+        });
+        input.turned = workspace.turned;
+    }
     const bool in_blocks = workspace.input_scales != nullptr && cols % djiblas::kInputBlock == 0;
     const djiblas::Bf16Panels* const bf16 = kernels().bf16_panels;
     if (in_blocks && bf16 != nullptr && batch >= kBf16Batch && input.order == SumOrder::fastest) {

@@ -18,6 +18,7 @@ struct Activation {
     const float* q8_scales = nullptr;
     const djiblas::InputScale* panel_scales = nullptr; ///< of q8 in blocks of 32, for weights in panels
     const uint16_t* bf16 = nullptr; ///< as djiblas::Bf16Input has it: in place of q8, for weights in panels
+    const float* turned = nullptr;  ///< as djiblas::TurnedInput has it, for weights that are floats
     SumOrder order = SumOrder::fastest;
 };
 
@@ -37,7 +38,7 @@ public:
 
     /// Makes rows of x, `stride` values apart, ready for products: quantizes them once, in groups when `group` is not
     /// 0, or in blocks of 32 where the workspace has room for those; or rounds them to BF16, where the set multiplies
-    /// such numbers faster.
+    /// such numbers faster. Where there is room for it, turns them as well if the set wants that.
     Activation activate(Workspace& workspace, const float* x, size_t stride, size_t batch, size_t cols,
                         uint64_t group) const;
 

@@ -50,6 +50,26 @@ void gemm_f32(benchmark::State& state, const KernelSet& set)
     set_rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * cols * batch));
 }
 
+void gemm_turned(benchmark::State& state, const KernelSet& set)
+{
+    using llmk::djiblas::TurnedInput;
+    const size_t rows = argument(state, 0);
+    const size_t cols = argument(state, 1);
+    const size_t batch = argument(state, 2);
+    const std::vector<float> w = values(rows * cols);
+    const std::vector<float> x = values(TurnedInput::kRows * cols);
+    std::vector<float> panels(TurnedInput::floats(batch, cols));
+    std::vector<float> y(batch * rows);
+    for (size_t b = 0; b < batch; b += TurnedInput::kRows) {
+        set.turned->turn(panels.data() + b * cols, x.data(), cols, TurnedInput::kRows, cols);
+    }
+    for (auto _ : state) {
+        set.turned->f32(y.data(), rows, reinterpret_cast<const uint8_t*>(w.data()), rows, {panels.data(), batch, cols});
+        benchmark::ClobberMemory();
+    }
+    set_rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * cols * batch));
+}
+
 void gemv_f32(benchmark::State& state, decltype(KernelSet::gemv_f32) kernel)
 {
     const size_t rows = argument(state, 0);
@@ -269,6 +289,13 @@ const bool kRegistered = [] {
             ->Args({5632, 2048, 64})
             ->Args({2048, 2048, 128})
             ->Args({2048, 5632, 128});
+        if (set->turned != nullptr) {
+            benchmark::RegisterBenchmark(("gemm_turned" + name).c_str(), gemm_turned, *set)
+                ->Args({768, 288, 64})
+                ->Args({5632, 2048, 64})
+                ->Args({2048, 2048, 128})
+                ->Args({2048, 5632, 128});
+        }
         register_gemv("gemv_f32" + name, gemv_f32, set->gemv_f32);
         register_gemv("gemv_f32_far" + name, gemv_f32, set->gemv_f32_far);
         register_gemv("gemv_f16" + name, gemv_half, set->gemv_f16);
