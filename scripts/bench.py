@@ -33,6 +33,7 @@ Section = Callable[[Settings, Limits, Results], None]
 SECTIONS: dict[str, Section] = {
     "decode": native.decode,
     "prefill": native.prefill,
+    "scaling": native.scaling,
     "context": native.context,
     "first": native.first_word,
     "lookup": lookup.lookup,

@@ -109,6 +109,23 @@ def prefill(settings: Settings, _limits: Limits, results: Results) -> None:
                     )
 
 
+def scaling(settings: Settings, _limits: Limits, results: Results) -> None:
+    note = "A prompt on all processors, on one, on all, ...: how many times as fast as one those around it are."
+    columns = [*WHAT, Column("prompt", "tokens", "{:d}"), Column("tok_s", "tok/s", "{:.2f}")]
+    columns += [Column("one_tok_s", "of one", "{:.2f}"), Column("ratio", "ratio", "{:.2f}")]
+    columns += [Column("least", "least", "{:.2f}"), Column("most", "most", "{:.2f}")]
+    table = results.table("scaling", "Processors beside one", note, columns)
+    threads, prompt = settings.threads[-1], (settings.prompts or PROMPTS)[0]
+    for shape, kind in settings.cases() if threads > 1 else ():
+        path = model(shape, kind)
+        for kernels in settings.sets(shape, kind):
+            together, alone = (partial(our_speed, path, kernels, count, prompt, 0) for count in (threads, 1))
+            found = beside(together, alone, settings.runs)
+            row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "prompt": prompt}
+            ratios = {"ratio": found.ratio, "least": found.least, "most": found.most}
+            table.add(**row, tok_s=found.ours, one_tok_s=found.theirs, **ratios)
+
+
 def prefill_sets(settings: Settings, shape: str, kind: str, prompt: int) -> list[str]:
     """The longer prompt is for the best set, unless everything was asked for."""
     sets = settings.sets(shape, kind)

@@ -127,6 +127,23 @@ def test_long_contexts_are_measured_with_the_best_set_or_with_those_asked_for(
     assert {depth for _, depth in measured()} == {0, 256 - 128 - native.SHORT_PROMPT}
 
 
+def test_all_processors_take_turns_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "our_speed", lambda path, kernels, threads, prompt, decode: 10.0 * threads + decode)
+    monkeypatch.setattr(native, "model", lambda shape, kind: tmp_path / f"{shape}-{kind}.gguf")
+
+    def measured(*threads: int) -> list[dict[str, Any]]:
+        wanted = Settings(runs=2, shapes=("15m",), types=("q8_0",), chosen_threads=threads, prompts=(64, 128))
+        wanted.usable_sets = ["avx2"]
+        results = Results(tmp_path / "results.json", markdown=False)
+        native.scaling(wanted, MACHINE, results)
+        return results.rows("scaling")
+
+    (row,) = measured(1, 3)
+    assert (row["threads"], row["prompt"], row["tok_s"], row["one_tok_s"]) == (3, 64, 30.0, 10.0)
+    assert [row["ratio"], row["least"], row["most"]] == pytest.approx([3.0, 3.0, 3.0])
+    assert measured(1) == []
+
+
 def test_what_is_measured_grows_with_the_size_and_holds_to_what_is_asked_for() -> None:
     quick, default, full = (set(Settings(size=size).cases()) for size in (QUICK, DEFAULT, FULL))
     assert quick < default < full
