@@ -101,15 +101,24 @@ struct AttentionTask {
 /// query sees makes its output NaN. One value more than a query sees may be read up to the last query's position.
 using Attention = void (*)(const AttentionTask& task);
 
-// Inputs may be turned: sixteen rows are a panel, which holds them column by column.
+// Inputs may be turned: sixteen rows are a panel, which holds them column by column. Blocks of 256 columns (the last
+// may have less) lie one behind the other, and in each the panels, so that what a product uses at a time has no gaps:
+// whole panels, a power of two apart as widths mostly are, would meet in the same lines of a cache.
 struct TurnedInput {
     static constexpr size_t kRows = 16;
+    static constexpr size_t kCols = 256;
 
-    const float* values; ///< value c of row b is at [b / 16 * 16 * cols + c * 16 + b % 16]; past the last row anything
+    const float* values; ///< past the last row anything
     size_t batch;        ///< 1 to kMaxBatch
     size_t cols;
 
     static size_t floats(size_t batch, size_t cols) { return (batch + kRows - 1) / kRows * kRows * cols; }
+    /// Where the columns of a block lie whose first is `col`, of the panel whose first row is `row`.
+    static size_t at(size_t row, size_t col, size_t batch, size_t cols)
+    {
+        const size_t wide = cols - col < kCols ? cols - col : kCols;
+        return floats(batch, col) + row * wide;
+    }
 };
 
 /// SGEMM with turned inputs: y[b*y_stride + r] = sum over c of weight (r, c) * x (b, c), for r in [0, rows). w as
@@ -117,8 +126,8 @@ struct TurnedInput {
 using TurnedProduct = void (*)(float* y, size_t y_stride, const uint8_t* w, size_t rows, const TurnedInput& x);
 
 struct TurnedGemm {
-    /// Fills a panel with `rows` rows of x, 1 to 16; the others are zeros.
-    void (*turn)(float* panel, const float* x, size_t x_stride, size_t rows, size_t cols);
+    /// Fills the panel of TurnedInput{values, batch, cols} whose first row is `row`; after the last row are zeros.
+    void (*turn)(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols);
     TurnedProduct f32;
     TurnedProduct f16;
     TurnedProduct bf16;

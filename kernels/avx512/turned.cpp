@@ -16,7 +16,7 @@ static_assert(TurnedInput::kRows == kLanes);
 constexpr size_t kTileRows = 8;
 constexpr size_t kTilePanels = 2;
 /// Columns a pass: the weights of a tile (8 KiB) and two panels (32 KiB) go by within the first-level cache.
-constexpr size_t kBlockCols = 256;
+constexpr size_t kBlockCols = TurnedInput::kCols;
 /// Rows a pass: the inputs of so many columns and the outputs of so many rows stay in the second-level cache.
 constexpr size_t kBlockRows = 192;
 
@@ -56,21 +56,24 @@ inline void transpose(__m512 (&v)[kLanes])
 }
 
 /// TurnedGemm::turn.
-void turn(float* panel, const float* x, size_t x_stride, size_t rows, size_t cols)
+void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
 {
     for (size_t c = 0; c < cols; c += kLanes) {
+        const size_t block_col = c / kBlockCols * kBlockCols;
+        float* const out = values + TurnedInput::at(row, block_col, batch, cols) + (c - block_col) * kLanes;
         const size_t count = cols - c < kLanes ? cols - c : kLanes;
         const __mmask16 mask = lane_mask(count);
         __m512 block[kLanes];
 #pragma GCC unroll 16
         for (size_t r = 0; r < kLanes; r++) {
-            block[r] = r < rows ? _mm512_maskz_loadu_ps(mask, x + r * x_stride + c) : _mm512_setzero_ps();
+            block[r] =
+                row + r < batch ? _mm512_maskz_loadu_ps(mask, x + (row + r) * x_stride + c) : _mm512_setzero_ps();
         }
         transpose(block);
 #pragma GCC unroll 16
         for (size_t i = 0; i < kLanes; i++) {
             if (i < count) {
-                _mm512_storeu_ps(panel + (c + i) * kLanes, block[i]);
+                _mm512_storeu_ps(out + i * kLanes, block[i]);
             }
         }
     }
@@ -171,7 +174,7 @@ struct Ahead {
 
 /// Some columns of kRows rows of weights by kPanels panels, the last of which holds `out.inputs`, the others sixteen.
 template <size_t kRows, size_t kPanels>
-void tile(const Outputs& out, const Weights& w, const float* x, size_t panel_stride, size_t cols, const Ahead& ahead)
+void tile(const Outputs& out, const Weights& w, const float* x, size_t cols, const Ahead& ahead)
 {
     constexpr size_t kStep = 16; // columns: a line of a row of float32
     __m512 sums[kPanels][kRows];
@@ -187,7 +190,7 @@ void tile(const Outputs& out, const Weights& w, const float* x, size_t panel_str
         __m512 inputs[kPanels];
 #pragma GCC unroll 2
         for (size_t p = 0; p < kPanels; p++) {
-            inputs[p] = _mm512_loadu_ps(x + p * panel_stride + c * kLanes);
+            inputs[p] = _mm512_loadu_ps(x + (p * cols + c) * kLanes);
         }
 #pragma GCC unroll 8
         for (size_t r = 0; r < kRows; r++) {
@@ -224,7 +227,6 @@ template <class Type, size_t kRows> void tiles(float* y, size_t y_stride, const 
 {
     constexpr size_t kInputs = kTilePanels * kLanes;
     const size_t row_bytes = x.cols * Type::kBytes;
-    const size_t panel_stride = x.cols * kLanes;
     float buffer[kRows * kBlockCols];
     const Weights weights = as_floats<Type, kRows>(buffer, w, row_bytes, cols);
     const size_t rows_a_tile = (kRows * kInputs + x.batch - 1) / x.batch;
@@ -234,15 +236,15 @@ template <class Type, size_t kRows> void tiles(float* y, size_t y_stride, const 
         ahead.w += ahead.rows * row_bytes;
         ahead.rows = kRows - asked < rows_a_tile ? kRows - asked : rows_a_tile;
         asked += ahead.rows;
-        const float* const inputs = x.values + b * x.cols + first_col * kLanes;
+        const float* const inputs = x.values + TurnedInput::at(b, first_col, x.batch, x.cols);
         const size_t left = x.batch - b;
         const bool is_first = first_col == 0;
         float* const out = y + b * y_stride;
         if (left > kLanes) {
             tile<kRows, kTilePanels>({out, y_stride, left < kInputs ? left - kLanes : kLanes, is_first}, weights,
-                                     inputs, panel_stride, cols, ahead);
+                                     inputs, cols, ahead);
         } else {
-            tile<kRows, 1>({out, y_stride, left, is_first}, weights, inputs, panel_stride, cols, ahead);
+            tile<kRows, 1>({out, y_stride, left, is_first}, weights, inputs, cols, ahead);
         }
     }
 }

@@ -24,13 +24,6 @@ template <class T> inline void prefetch(const T* p, size_t index)
     _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);
 }
 
-/// The same, as far as the second-level cache.
-template <class T> inline void prefetch_l2(const T* p, size_t index)
-{
-    const uintptr_t address = reinterpret_cast<uintptr_t>(p) + index * sizeof(T);
-    _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T1);
-}
-
 /// The sum of the lanes.
 inline float sum_lanes(__m512 v)
 {

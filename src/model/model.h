@@ -72,7 +72,7 @@ struct Workspace {
     int8_t* quantized = nullptr;
     float* quantized_scales = nullptr;
     djiblas::InputScale* input_scales = nullptr; ///< of the blocks of `quantized`; null when no tensor is in panels
-    float* turned = nullptr; ///< room for djiblas::TurnedInput of (batch, widest input); null when all is in panels
+    float* turned = nullptr; ///< djiblas::TurnedInput of (batch, widest input); null where no matrix is of floats
     size_t logit_rows = 0;
     float* logits = nullptr;            ///< (logit_rows, vocab_size)
     SumOrder order = SumOrder::fastest; ///< of the pass that comes next

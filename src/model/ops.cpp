@@ -352,9 +352,8 @@ Activation Ops::activate(Workspace& workspace, const float* x, size_t stride, si
         input.order == SumOrder::fastest) {
         constexpr size_t kPanel = djiblas::TurnedInput::kRows;
         by_rows((batch + kPanel - 1) / kPanel, kPanel * cols, [&](size_t first, size_t count) {
-            for (size_t b = first * kPanel; b < std::min((first + count) * kPanel, batch); b += kPanel) {
-                kernels().turned->turn(workspace.turned + b * cols, x + b * stride, stride, std::min(kPanel, batch - b),
-                                       cols);
+            for (size_t panel = first; panel < first + count; ++panel) {
+                kernels().turned->turn(workspace.turned, x, stride, panel * kPanel, batch, cols);
             }
         });
         input.turned = workspace.turned;

@@ -57,11 +57,11 @@ void gemm_turned(benchmark::State& state, const KernelSet& set)
     const size_t cols = argument(state, 1);
     const size_t batch = argument(state, 2);
     const std::vector<float> w = values(rows * cols);
-    const std::vector<float> x = values(TurnedInput::kRows * cols);
+    const std::vector<float> x = values(batch * cols);
     std::vector<float> panels(TurnedInput::floats(batch, cols));
     std::vector<float> y(batch * rows);
     for (size_t b = 0; b < batch; b += TurnedInput::kRows) {
-        set.turned->turn(panels.data() + b * cols, x.data(), cols, TurnedInput::kRows, cols);
+        set.turned->turn(panels.data(), x.data(), cols, b, batch, cols);
     }
     for (auto _ : state) {
         set.turned->f32(y.data(), rows, reinterpret_cast<const uint8_t*>(w.data()), rows, {panels.data(), batch, cols});

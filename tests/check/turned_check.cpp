@@ -63,8 +63,7 @@ protected:
     {
         Output<float> panels(TurnedInput::floats(batch, cols), 0);
         for (size_t b = 0; b < batch; b += TurnedInput::kRows) {
-            set().turned->turn(panels.data() + b * cols, x.data() + b * x_stride, x_stride,
-                               std::min(TurnedInput::kRows, batch - b), cols);
+            set().turned->turn(panels.data(), x.data(), x_stride, b, batch, cols);
         }
         EXPECT_TRUE(panels.intact());
         return panels;
@@ -104,20 +103,26 @@ protected:
     }
 };
 
+/// Blocks of 256 columns, in them panels of sixteen rows, in them columns.
 TEST_P(TurnedCheck, PanelsHoldColumns)
 {
-    for (const size_t cols : {1, 15, 16, 17, 50}) {
+    for (const size_t cols : {1, 15, 16, 17, 50, 256, 531}) {
         for (size_t batch = 1; batch <= 33; batch++) {
             const size_t stride = cols + 2;
             const Input<float> x = input(batch * stride, batch % 4);
             Output<float> panels = turned(x, stride, batch, cols);
-            for (size_t b = 0; b < TurnedInput::floats(batch, 1); b++) {
-                for (size_t c = 0; c < cols; c++) {
-                    const float value = panels[b / 16 * 16 * cols + c * 16 + b % 16];
-                    ASSERT_EQ(value, b < batch ? x.get(b * stride + c) : 0.0f)
-                        << "column " << c << " of " << cols << ", row " << b << " of " << batch;
+            size_t at = 0;
+            for (size_t first = 0; first < cols; first += 256) {
+                for (size_t panel = 0; panel < batch; panel += 16) {
+                    for (size_t i = 0; i < 16 * std::min<size_t>(256, cols - first); i++, at++) {
+                        const size_t b = panel + i % 16;
+                        const size_t c = first + i / 16;
+                        ASSERT_EQ(panels[at], b < batch ? x.get(b * stride + c) : 0.0f)
+                            << "column " << c << " of " << cols << ", row " << b << " of " << batch;
+                    }
                 }
             }
+            ASSERT_EQ(at, panels.size());
         }
     }
 }
