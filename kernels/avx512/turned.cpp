@@ -20,34 +20,35 @@ constexpr size_t kBlockCols = TurnedInput::kCols;
 /// Rows a pass: the inputs of so many columns and the outputs of so many rows stay in the second-level cache.
 constexpr size_t kBlockRows = 192;
 
+/// Lane 4q + j of four vectors, one behind the other, is quarter q of fours[j].
+inline void turn_fours(const __m512* v, __m512 (&fours)[4])
+{
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]));
+    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]));
+    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+    fours[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23));
+    fours[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23));
+    fours[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23));
+    fours[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23));
+}
+
 /// Lane i of vector j goes to lane j of vector i.
 inline void transpose(__m512 (&v)[kLanes])
 {
-    __m512 pairs[kLanes]; // of two rows: columns 4q and 4q + 1 in quarter q, then 4q + 2 and 4q + 3
-#pragma GCC unroll 8
-    for (size_t i = 0; i < kLanes; i += 2) {
-        pairs[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
-    }
-    __m512 fours[4][4]; // of rows 4g to 4g + 3: column 4q + j in quarter q of fours[j][g]
+    __m512 fours[4][4]; // by fours of vectors, then as turn_fours has them
 #pragma GCC unroll 4
     for (size_t g = 0; g < 4; g++) {
-#pragma GCC unroll 2
-        for (size_t i = 0; i < 2; i++) {
-            const __m512d first = _mm512_castps_pd(pairs[4 * g + i]);
-            const __m512d last = _mm512_castps_pd(pairs[4 * g + 2 + i]);
-            fours[2 * i][g] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, last));
-            fours[2 * i + 1][g] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, last));
-        }
+        turn_fours(v + 4 * g, fours[g]);
     }
     constexpr int kEven = 0x88; // quarters 0 and 2 of each of two vectors
     constexpr int kOdd = 0xdd;
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; j++) {
-        const __m512 even_first = _mm512_shuffle_f32x4(fours[j][0], fours[j][1], kEven);
-        const __m512 even_last = _mm512_shuffle_f32x4(fours[j][2], fours[j][3], kEven);
-        const __m512 odd_first = _mm512_shuffle_f32x4(fours[j][0], fours[j][1], kOdd);
-        const __m512 odd_last = _mm512_shuffle_f32x4(fours[j][2], fours[j][3], kOdd);
+        const __m512 even_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kEven);
+        const __m512 even_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kEven);
+        const __m512 odd_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kOdd);
+        const __m512 odd_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kOdd);
         v[j] = _mm512_shuffle_f32x4(even_first, even_last, kEven);
         v[4 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kEven);
         v[8 + j] = _mm512_shuffle_f32x4(even_first, even_last, kOdd);
@@ -112,28 +113,14 @@ struct Outputs {
 };
 
 /// Lane b of sums[r] goes to y[b * y_stride + r].
-inline void put(const __m512 (&sums)[8], const Outputs& out)
+inline void put(const __m512 (&sums)[kTileRows], const Outputs& out)
 {
     constexpr int kFirstHalves = 0x44; // quarters 0 and 1 of each of two vectors
     constexpr int kLastHalves = 0xee;
     constexpr int kSwapMiddle = 0xd8;
-    __m512 pairs[8];
-    __m512 fours[2][4]; // of rows 4g to 4g + 3: input 4q + j in quarter q of fours[g][j]
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 8; i += 2) {
-        pairs[i] = _mm512_unpacklo_ps(sums[i], sums[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_ps(sums[i], sums[i + 1]);
-    }
-#pragma GCC unroll 2
-    for (size_t g = 0; g < 2; g++) {
-#pragma GCC unroll 2
-        for (size_t i = 0; i < 2; i++) {
-            const __m512d first = _mm512_castps_pd(pairs[4 * g + i]);
-            const __m512d last = _mm512_castps_pd(pairs[4 * g + 2 + i]);
-            fours[g][2 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, last));
-            fours[g][2 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, last));
-        }
-    }
+    __m512 fours[2][4];
+    turn_fours(sums, fours[0]);
+    turn_fours(sums + 4, fours[1]);
     const auto store = [&out](size_t input, __m256 eight) {
         float* const y = out.y + input * out.y_stride;
         if (input < out.inputs) {
