@@ -190,8 +190,9 @@ void tile(const Outputs& out, const Weights& w, const float* x, size_t cols, con
     };
     size_t c = 0;
     for (; c + kStep <= cols; c += kStep) {
+        // Their last byte: where rows begin within a line, that line came with the columns before.
         for (size_t r = 0; r < ahead.rows; r++) {
-            prefetch(ahead.w, r * ahead.row_bytes + c * ahead.col_bytes);
+            prefetch(ahead.w, r * ahead.row_bytes + (c + kStep) * ahead.col_bytes - 1);
         }
 #pragma GCC unroll 16
         for (size_t i = 0; i < kStep; i++) {
