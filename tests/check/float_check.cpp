@@ -165,6 +165,12 @@ TEST_P(FloatCheck, GemmAcrossBlocks)
     for (const size_t batch : {63, 64, 65, 66, 67, 131, 133}) {
         check_gemm(5, 17, batch, 2, 1, 1);
     }
+    for (const size_t rows : {16, 47, 48, 79, 96, 241, 257}) { // whole vectors of rows, and rows left over
+        for (const size_t cols : {47, 48, 49, 130}) {
+            check_gemm(rows, cols, 11, 1, 0, 3);
+            check_gemm(rows, cols, 23, 2, 1, 0);
+        }
+    }
     for (const size_t rows : {95, 96, 97, 99, 191, 193}) {
         check_gemm(rows, 37, 8, 1, 0, 3);
         check_gemm(rows, 37, 12, 1, 0, 3);

@@ -91,16 +91,16 @@ protected:
     }
 };
 
-/// Where a set has them: rows by two and one, inputs by six and fewer.
+/// Where a set has them: more of rows, columns and inputs than any block of theirs, with what is left over.
 TEST_P(HalfCheck, Batches)
 {
-    constexpr size_t kMaxBatch = 13;
-    constexpr size_t kRows = 16;
+    constexpr size_t kMaxBatch = 19;
+    constexpr size_t kRows = 48 + 16 + 3;
     ASSERT_EQ(set().gemm_f16 != nullptr, (set().features & djiblas::kFeatureAvx512) != 0);
     ASSERT_EQ(set().gemm_f16 == nullptr, set().gemm_bf16 == nullptr);
     for (const HalfType& type : kHalfTypes) {
         for (size_t batch = 2; batch <= kMaxBatch && set().*type.gemm != nullptr; batch++) {
-            for (const size_t cols : {0, 1, 16, 31, 32, 33, 109}) {
+            for (const size_t cols : {0, 1, 16, 47, 48, 49, 109}) {
                 const size_t rows = kRows - batch;
                 const size_t x_stride = cols + 3;
                 const size_t y_stride = rows + 5;
