@@ -66,7 +66,8 @@ KERNELS_sse2 := kernels/sse2/activations.cpp kernels/sse2/attention.cpp \
   kernels/sse2/panels.cpp kernels/sse2/q8.cpp kernels/sse2/sse2.cpp
 KERNELS_avx2 := kernels/avx2/activations.cpp kernels/avx2/attention.cpp \
   kernels/avx2/avx2.cpp kernels/avx2/dequantize.cpp kernels/avx2/gemm.cpp \
-  kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp
+  kernels/avx2/half.cpp kernels/avx2/panels.cpp kernels/avx2/q8.cpp \
+  kernels/avx2/turned.cpp
 KERNELS_avx_vnni := kernels/avx_vnni/panels.cpp
 KERNELS_avx512 := kernels/avx512/activations.cpp kernels/avx512/attention.cpp kernels/avx512/avx512.cpp kernels/avx512/gemm.cpp \
   kernels/avx512/half.cpp kernels/avx512/panels.cpp kernels/avx512/turned.cpp

@@ -131,6 +131,8 @@ struct TurnedGemm {
     TurnedProduct f32;
     TurnedProduct f16;
     TurnedProduct bf16;
+    /// Whether f32 takes less time for so many inputs than gemm_f32 does.
+    bool (*pays)(size_t batch);
 };
 
 struct KernelSet {

@@ -235,6 +235,7 @@ constinit const KernelSet kAvx2 = {
     .gemv_f16_far = avx2::gemv_f16_far,
     .gemv_bf16_far = avx2::gemv_bf16_far,
     .panels_far = &avx2::kFarPanels,
+    .turned = &avx2::kTurned,
 };
 
 } // namespace llmk::djiblas

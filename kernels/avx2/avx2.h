@@ -51,6 +51,9 @@ extern const PanelKernels kPanels;
 extern const PanelKernels kFarPanels;
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
+// turned.cpp
+extern const TurnedGemm kTurned;
+
 // activations.cpp
 void swiglu(float* gate, const float* up, size_t n);
 void gelu_tanh(float* x, size_t n);

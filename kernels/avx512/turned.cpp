@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// SGEMM of a larger batch: inputs are turned, so that a vector holds one column of sixteen of them, and weights are
-// taken one by one where they lie. There are no sums over lanes; a tile's outputs are turned back instead.
+// SGEMM with turned inputs (kernels/turned_products.h): a vector is one column of a panel.
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx512/row_products.h"
+#include "kernels/turned_products.h"
 
 namespace llmk::djiblas::avx512 {
 
 namespace {
 
 static_assert(TurnedInput::kRows == kLanes);
-
-/// Eight rows of weights by two panels of inputs: 16 accumulators, two inputs and a weight. 16 multiply-adds for ten
-/// loads.
-constexpr size_t kTileRows = 8;
-constexpr size_t kTilePanels = 2;
-/// Columns a pass: the weights of a tile (8 KiB) and two panels (32 KiB) go by within the first-level cache.
-constexpr size_t kBlockCols = TurnedInput::kCols;
-/// Rows a pass: the inputs of so many columns and the outputs of so many rows stay in the second-level cache.
-constexpr size_t kBlockRows = 192;
 
 /// Lane 4q + j of four vectors, one behind the other, is quarter q of fours[j].
 inline void turn_fours(const __m512* v, __m512 (&fours)[4])
@@ -60,7 +51,7 @@ inline void transpose(__m512 (&v)[kLanes])
 void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
 {
     for (size_t c = 0; c < cols; c += kLanes) {
-        const size_t block_col = c / kBlockCols * kBlockCols;
+        const size_t block_col = c / TurnedInput::kCols * TurnedInput::kCols;
         float* const out = values + TurnedInput::at(row, block_col, batch, cols) + (c - block_col) * kLanes;
         const size_t count = cols - c < kLanes ? cols - c : kLanes;
         const __mmask16 mask = lane_mask(count);
@@ -80,192 +71,58 @@ void turn(float* values, const float* x, size_t x_stride, size_t row, size_t bat
     }
 }
 
-/// Rows of weights as float32.
-struct Weights {
-    const float* values;
-    size_t stride;
-};
+struct Isa {
+    using Floats = __m512;
+    static constexpr size_t kLanes = avx512::kLanes;
+    /// 16 accumulators, two inputs and a weight: 16 multiply-adds for ten loads.
+    static constexpr size_t kTileRows = 8;
+    /// Not more: 16 rows 8 KiB apart do not fit the first-level cache together.
+    static constexpr size_t kTallRows = 8;
 
-/// Some columns of kRows rows: where they lie, or unpacked into `buffer`.
-template <class Type, size_t kRows>
-Weights as_floats(float (&buffer)[kRows * kBlockCols], const uint8_t* w, size_t row_bytes, size_t cols)
-{
-    if constexpr (Type::kBytes == sizeof(float)) {
-        return {reinterpret_cast<const float*>(w), row_bytes / sizeof(float)};
-    } else {
-        for (size_t r = 0; r < kRows; r++) {
-            for (size_t c = 0; c < cols; c += kLanes) {
-                const __m512 values = Type::load(lane_mask(cols - c), w + r * row_bytes + c * Type::kBytes);
-                _mm512_storeu_ps(buffer + r * kBlockCols + c, values);
-            }
-        }
-        return {buffer, kBlockCols};
-    }
-}
-
-/// Where a tile's outputs go.
-struct Outputs {
-    float* y;
-    size_t y_stride;
-    size_t inputs; ///< of a panel: 1 to sixteen
-    bool is_first; ///< of the passes over columns: sums are written, else added. (To begin a sum with what is in y
-                   ///< would wait for it, and make one long sum of all columns.)
-};
-
-/// Lane b of sums[r] goes to y[b * y_stride + r].
-inline void put(const __m512 (&sums)[kTileRows], const Outputs& out)
-{
-    constexpr int kFirstHalves = 0x44; // quarters 0 and 1 of each of two vectors
-    constexpr int kLastHalves = 0xee;
-    constexpr int kSwapMiddle = 0xd8;
-    __m512 fours[2][4];
-    turn_fours(sums, fours[0]);
-    turn_fours(sums + 4, fours[1]);
-    const auto store = [&out](size_t input, __m256 eight) {
-        float* const y = out.y + input * out.y_stride;
-        if (input < out.inputs) {
-            _mm256_storeu_ps(y, out.is_first ? eight : _mm256_add_ps(_mm256_loadu_ps(y), eight));
-        }
-    };
-#pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j++) {
-        const __m512 low = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kFirstHalves);
-        const __m512 high = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kLastHalves);
-        const __m512 first = _mm512_shuffle_f32x4(low, low, kSwapMiddle);
-        const __m512 last = _mm512_shuffle_f32x4(high, high, kSwapMiddle);
-        store(j, _mm512_castps512_ps256(first));
-        store(4 + j, _mm512_extractf32x8_ps(first, 1));
-        store(8 + j, _mm512_castps512_ps256(last));
-        store(12 + j, _mm512_extractf32x8_ps(last, 1));
-    }
-}
-
-inline void put(const __m512 (&sums)[1], const Outputs& out)
-{
-    float lanes[kLanes];
-    _mm512_storeu_ps(lanes, sums[0]);
-    for (size_t b = 0; b < out.inputs; b++) {
-        float* const y = out.y + b * out.y_stride;
-        *y = out.is_first ? lanes[b] : *y + lanes[b];
-    }
-}
-
-/// What a tile asks memory for while it goes over its columns: the same columns of some rows to come. Where there is
-/// nothing, a prefetch does not mind. (All at once they would wait for each other.)
-struct Ahead {
-    const uint8_t* w;
-    size_t row_bytes;
-    size_t col_bytes;
-    size_t rows;
-};
-
-/// Some columns of kRows rows of weights by kPanels panels, the last of which holds `out.inputs`, the others sixteen.
-template <size_t kRows, size_t kPanels>
-void tile(const Outputs& out, const Weights& w, const float* x, size_t cols, const Ahead& ahead)
-{
-    constexpr size_t kStep = 16; // columns: a line of a row of float32
-    __m512 sums[kPanels][kRows];
-#pragma GCC unroll 2
-    for (size_t p = 0; p < kPanels; p++) {
-#pragma GCC unroll 8
-        for (size_t r = 0; r < kRows; r++) {
-            sums[p][r] = _mm512_setzero_ps();
-        }
-    }
-    const auto column = [&](size_t c) __attribute__((always_inline))
+    template <class Type> static void unpack(Type, float* out, const uint8_t* w, size_t n)
     {
-        __m512 inputs[kPanels];
-#pragma GCC unroll 2
-        for (size_t p = 0; p < kPanels; p++) {
-            inputs[p] = _mm512_loadu_ps(x + (p * cols + c) * kLanes);
-        }
-#pragma GCC unroll 8
-        for (size_t r = 0; r < kRows; r++) {
-            const __m512 weight = _mm512_set1_ps(w.values[r * w.stride + c]);
-#pragma GCC unroll 2
-            for (size_t p = 0; p < kPanels; p++) {
-                sums[p][r] = _mm512_fmadd_ps(weight, inputs[p], sums[p][r]);
-            }
-        }
-    };
-    size_t c = 0;
-    for (; c + kStep <= cols; c += kStep) {
-        // Their last byte: where rows begin within a line, that line came with the columns before.
-        for (size_t r = 0; r < ahead.rows; r++) {
-            prefetch(ahead.w, r * ahead.row_bytes + (c + kStep) * ahead.col_bytes - 1);
-        }
-#pragma GCC unroll 16
-        for (size_t i = 0; i < kStep; i++) {
-            column(c + i);
+        for (size_t i = 0; i < n; i += kLanes) {
+            const __mmask16 mask = lane_mask(n - i);
+            _mm512_mask_storeu_ps(out + i, mask, Type::load(mask, w + i * Type::kBytes));
         }
     }
-    for (; c < cols; c++) {
-        column(c);
-    }
-#pragma GCC unroll 2
-    for (size_t p = 0; p < kPanels; p++) {
-        const size_t inputs = p + 1 < kPanels ? kLanes : out.inputs;
-        put(sums[p], {out.y + p * kLanes * out.y_stride, out.y_stride, inputs, out.is_first});
-    }
-}
+    static __m512 load(const float* p) { return _mm512_loadu_ps(p); }
+    static __m512 in_all_lanes(float x) { return _mm512_set1_ps(x); }
+    static __m512 multiply_add(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
 
-/// Some columns of kRows rows by the whole batch. Meanwhile those of as many rows from `next` on come into the cache.
-template <class Type, size_t kRows> void tiles(float* y, size_t y_stride, const uint8_t* w, const uint8_t* next,
-                                               const TurnedInput& x, size_t first_col, size_t cols)
-{
-    constexpr size_t kInputs = kTilePanels * kLanes;
-    const size_t row_bytes = x.cols * Type::kBytes;
-    float buffer[kRows * kBlockCols];
-    const Weights weights = as_floats<Type, kRows>(buffer, w, row_bytes, cols);
-    const size_t rows_a_tile = (kRows * kInputs + x.batch - 1) / x.batch;
-    Ahead ahead = {next, row_bytes, Type::kBytes, 0};
-    size_t asked = 0;
-    for (size_t b = 0; b < x.batch; b += kInputs) {
-        ahead.w += ahead.rows * row_bytes;
-        ahead.rows = kRows - asked < rows_a_tile ? kRows - asked : rows_a_tile;
-        asked += ahead.rows;
-        const float* const inputs = x.values + TurnedInput::at(b, first_col, x.batch, x.cols);
-        const size_t left = x.batch - b;
-        const bool is_first = first_col == 0;
-        float* const out = y + b * y_stride;
-        if (left > kLanes) {
-            tile<kRows, kTilePanels>({out, y_stride, left < kInputs ? left - kLanes : kLanes, is_first}, weights,
-                                     inputs, cols, ahead);
-        } else {
-            tile<kRows, 1>({out, y_stride, left, is_first}, weights, inputs, cols, ahead);
+    [[gnu::always_inline]] static void put(const __m512* sums, const TileOutputs& out)
+    {
+        constexpr int kFirstHalves = 0x44; // quarters 0 and 1 of each of two vectors
+        constexpr int kLastHalves = 0xee;
+        constexpr int kSwapMiddle = 0xd8;
+        __m512 fours[2][4];
+        turn_fours(sums, fours[0]);
+        turn_fours(sums + 4, fours[1]);
+        const auto store = [&out](size_t input, __m256 eight) {
+            float* const y = out.y + input * out.y_stride;
+            if (input < out.inputs) {
+                _mm256_storeu_ps(y, out.is_first ? eight : _mm256_add_ps(_mm256_loadu_ps(y), eight));
+            }
+        };
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            const __m512 low = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kFirstHalves);
+            const __m512 high = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kLastHalves);
+            const __m512 first = _mm512_shuffle_f32x4(low, low, kSwapMiddle);
+            const __m512 last = _mm512_shuffle_f32x4(high, high, kSwapMiddle);
+            store(j, _mm512_castps512_ps256(first));
+            store(4 + j, _mm512_extractf32x8_ps(first, 1));
+            store(8 + j, _mm512_castps512_ps256(last));
+            store(12 + j, _mm512_extractf32x8_ps(last, 1));
         }
     }
-}
+};
 
-template <class Type> void product(float* y, size_t y_stride, const uint8_t* w, size_t rows, const TurnedInput& x)
-{
-    const size_t row_bytes = x.cols * Type::kBytes;
-    for (size_t block = 0; block < rows; block += kBlockRows) {
-        const size_t end = rows - block < kBlockRows ? rows : block + kBlockRows;
-        size_t c = 0;
-        do { // once even without columns: the sums are zero then
-            const size_t cols = x.cols - c < kBlockCols ? x.cols - c : kBlockCols;
-            // After the last rows, the next columns of the first, or the next block.
-            const uint8_t* const after =
-                c + cols < x.cols ? w + block * row_bytes + (c + cols) * Type::kBytes : w + end * row_bytes;
-            for (size_t r = block; r < end;) {
-                const uint8_t* const at = w + r * row_bytes + c * Type::kBytes;
-                const size_t count = end - r < kTileRows ? 1 : kTileRows;
-                const uint8_t* const next = r + count < end ? at + count * row_bytes : after;
-                if (count == kTileRows) {
-                    tiles<Type, kTileRows>(y + r, y_stride, at, next, x, c, cols);
-                } else {
-                    tiles<Type, 1>(y + r, y_stride, at, next, x, c, cols);
-                }
-                r += count;
-            }
-            c += cols;
-        } while (c < x.cols);
-    }
-}
+/// TurnedGemm::pays.
+bool pays(size_t) { return true; }
 
 } // namespace
 
-constinit const TurnedGemm kTurned = {turn, product<F32>, product<F16>, product<Bf16>};
+constinit const TurnedGemm kTurned = {turn, product<Isa, F32>, product<Isa, F16>, product<Isa, Bf16>, pays};
 
 } // namespace llmk::djiblas::avx512

@@ -36,16 +36,7 @@ struct WeightKernel {
     void (*read_row)(float* out, const Tensor& tensor, uint64_t row);
 };
 
-/// Products of float weights with turned inputs. Whether they were turned.
-bool rows_turned(const KernelSet& kernels, djiblas::TurnedProduct djiblas::TurnedGemm::*product, float* y,
-                 size_t y_stride, const uint8_t* w, const Activation& input, size_t count)
-{
-    if (input.turned == nullptr) {
-        return false;
-    }
-    (kernels.turned->*product)(y, y_stride, w, count, {input.turned, input.batch, input.cols});
-    return true;
-}
+djiblas::TurnedInput turned_input(const Activation& input) { return {input.turned, input.batch, input.cols}; }
 
 void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
               size_t first, size_t count)
@@ -56,8 +47,8 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
         gemv(y + first, w, input.f32, count, weight.cols);
         return;
     }
-    if (rows_turned(kernels, &djiblas::TurnedGemm::f32, y + first, y_stride, reinterpret_cast<const uint8_t*>(w), input,
-                    count)) {
+    if (input.turned != nullptr && kernels.turned->pays(input.batch)) {
+        kernels.turned->f32(y + first, y_stride, reinterpret_cast<const uint8_t*>(w), count, turned_input(input));
         return;
     }
     const auto gemm = input.order == SumOrder::as_single ? kernels.gemm_f32_exact : kernels.gemm_f32;
@@ -241,8 +232,8 @@ template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, flo
     if (input.batch == 1) {
         const auto gemv = kernels.*(kernels.far_memory ? kHalf.far : kHalf.gemv);
         gemv(y + first, w, input.f32, count, weight.cols);
-    } else if (rows_turned(kernels, kHalf.turned, y + first, y_stride, w, input, count)) {
-        return;
+    } else if (input.turned != nullptr) {
+        (kernels.turned->*kHalf.turned)(y + first, y_stride, w, count, turned_input(input));
     } else if (const auto gemm = kernels.*kHalf.gemm; gemm != nullptr) {
         gemm(y + first, y_stride, w, input.f32, input.stride, count, weight.cols, input.batch);
     } else {

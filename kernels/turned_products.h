@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+//
+// SGEMM of a larger batch: inputs are turned (djiblas::TurnedInput), so that a vector holds one column of as many of
+// them as it has lanes, and weights are taken one by one. There are no sums over lanes; a tile's outputs are turned
+// back instead. The order of operations of a sum depends on nothing but the count of columns.
+//
+// A set's turned.cpp defines `Isa` in an anonymous namespace, which must have:
+//   Floats; kLanes, which divides TurnedInput::kRows: a vector, and its lanes
+//   kTileRows, kTallRows: rows of weights of a tile that takes two vectors of inputs, and of one that takes one
+//   Floats load(p), in_all_lanes(x), multiply_add(a, b, c): a * b + c with one rounding
+//   void put(sums, out): as put_lanes, for kTileRows rows
+//   void unpack(Type{}, out, w, n): n weights of Type as floats
+// In an anonymous namespace: the linker must never merge it with copies compiled for another instruction set.
+#pragma once
+
+#include "kernels/djiblas.h"
+
+#include <immintrin.h>
+
+namespace llmk::djiblas {
+
+namespace {
+
+/// Columns a pass. What a tile has of the inputs (32 KiB at most) stays in the first-level cache while rows of weights
+/// go by: the other way round, each tile loads three times as much from the second level.
+constexpr size_t kPassCols = TurnedInput::kCols;
+/// Rows a pass: so many columns of them (96 KiB) stay in the second-level cache while the inputs go by.
+constexpr size_t kPassRows = 96;
+/// Floats of weights that are unpacked at a time, on the stack.
+constexpr size_t kUnpackedFloats = 8 * 1024;
+
+/// Where a tile's outputs go.
+struct TileOutputs {
+    float* y;
+    size_t y_stride;
+    size_t inputs; ///< at least one
+    bool is_first; ///< of the passes over columns: sums are written, else added. (To begin a sum with what is in y
+                   ///< would wait for it, and make one long sum of all columns.)
+};
+
+/// Lane b of sums[r] goes to y[b * y_stride + r].
+template <class Isa, size_t kRows> void put_lanes(const typename Isa::Floats* sums, const TileOutputs& out)
+{
+    float lanes[kRows][Isa::kLanes];
+    __builtin_memcpy(lanes, sums, sizeof lanes);
+    for (size_t b = 0; b < out.inputs; b++) {
+        float* const y = out.y + b * out.y_stride;
+        for (size_t r = 0; r < kRows; r++) {
+            y[r] = out.is_first ? lanes[r][b] : y[r] + lanes[r][b];
+        }
+    }
+}
+
+/// What memory is asked for while tiles go over their columns: the pass to come, by each tile as much of it as the tile
+/// is of this one. Where there is nothing, a prefetch does not mind. (All at once they would wait for each other.)
+class Ahead {
+public:
+    /// `rows` from w on; `work` is done meanwhile.
+    Ahead(const uint8_t* w, size_t row_bytes, size_t col_bytes, size_t rows, size_t work)
+        : m_w(reinterpret_cast<uintptr_t>(w)), m_row_bytes(row_bytes), m_col_bytes(col_bytes), m_rows(rows),
+          m_work(work)
+    {
+    }
+
+    /// A tile begins that is so much of the work.
+    void begin_tile(size_t work)
+    {
+        m_done += work;
+        m_first = m_end;
+        m_end = m_rows * m_done / m_work;
+    }
+
+    /// The line of the last of `cols` columns: where rows begin within a line, that line came with the columns before.
+    void ask(size_t cols) const
+    {
+        for (size_t r = m_first; r < m_end; r++) {
+            __builtin_prefetch(reinterpret_cast<const void*>(m_w + r * m_row_bytes + cols * m_col_bytes - 1), 0, 2);
+        }
+    }
+
+private:
+    uintptr_t m_w;
+    size_t m_row_bytes;
+    size_t m_col_bytes;
+    size_t m_rows;
+    size_t m_work;
+    size_t m_done = 0;
+    size_t m_first = 0; ///< rows that the tile at hand asks for: from here
+    size_t m_end = 0;   ///< to here
+};
+
+/// Some columns of kRows rows of weights by kVectors vectors of inputs, the last of which may hold less than all lanes.
+template <class Isa, size_t kRows, size_t kVectors> [[gnu::noinline]] void
+tile(const TileOutputs& out, const float* w, size_t w_stride, const float* x, size_t cols, const Ahead& ahead)
+{
+    constexpr size_t kStep = 16; // columns: a line of a row of float32
+    constexpr size_t kPanel = TurnedInput::kRows;
+    using Floats = typename Isa::Floats;
+    Floats sums[kVectors][kRows];
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kVectors; v++) {
+#pragma GCC unroll 16
+        for (size_t r = 0; r < kRows; r++) {
+            sums[v][r] = Floats{};
+        }
+    }
+    const auto column = [&](size_t c) __attribute__((always_inline))
+    {
+        Floats inputs[kVectors];
+#pragma GCC unroll 2
+        for (size_t v = 0; v < kVectors; v++) {
+            const size_t input = v * Isa::kLanes;
+            inputs[v] = Isa::load(x + (input / kPanel * cols + c) * kPanel + input % kPanel);
+        }
+#pragma GCC unroll 16
+        for (size_t r = 0; r < kRows; r++) {
+            const Floats weight = Isa::in_all_lanes(w[r * w_stride + c]);
+#pragma GCC unroll 2
+            for (size_t v = 0; v < kVectors; v++) {
+                sums[v][r] = Isa::multiply_add(weight, inputs[v], sums[v][r]);
+            }
+        }
+    };
+    size_t c = 0;
+    for (; c + kStep <= cols; c += kStep) {
+        ahead.ask(c + kStep);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kStep; i++) {
+            column(c + i);
+        }
+    }
+    for (; c < cols; c++) {
+        column(c);
+    }
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kVectors; v++) {
+        const size_t inputs = v + 1 < kVectors ? Isa::kLanes : out.inputs - v * Isa::kLanes;
+        float* const y = out.y + v * Isa::kLanes * out.y_stride;
+        if constexpr (kRows % Isa::kTileRows == 0) {
+#pragma GCC unroll 2
+            for (size_t r = 0; r < kRows; r += Isa::kTileRows) {
+                Isa::put(sums[v] + r, {y + r, out.y_stride, inputs, out.is_first});
+            }
+        } else {
+            put_lanes<Isa, kRows>(sums[v], {y, out.y_stride, inputs, out.is_first});
+        }
+    }
+}
+
+/// Some columns of `rows` rows by at most kVectors vectors of inputs: kRows at a time, then what is left by smaller
+/// tiles.
+template <class Isa, size_t kVectors, size_t kRows>
+void tiles(TileOutputs out, const float* w, size_t w_stride, size_t rows, const float* x, size_t cols, Ahead& ahead)
+{
+    for (; rows >= kRows; rows -= kRows) {
+        ahead.begin_tile(kRows * kVectors);
+        tile<Isa, kRows, kVectors>(out, w, w_stride, x, cols, ahead);
+        out.y += kRows;
+        w += kRows * w_stride;
+    }
+    if constexpr (kRows > 1) {
+        constexpr size_t kLess = kRows > Isa::kTileRows ? Isa::kTileRows : kRows > 4 ? 4 : kRows / 2;
+        tiles<Isa, kVectors, kLess>(out, w, w_stride, rows, x, cols, ahead);
+    }
+}
+
+/// TurnedProduct of weights of Type::kBytes each: floats, or what Isa::unpack makes floats of.
+template <class Isa, class Type>
+void product(float* y, size_t y_stride, const uint8_t* w, size_t rows, const TurnedInput& x)
+{
+    constexpr size_t kInputs = 2 * Isa::kLanes;
+    constexpr size_t kUnpackedRows = kUnpackedFloats / kPassCols / Isa::kTileRows * Isa::kTileRows;
+    constexpr size_t kBytes = Type::kBytes;
+    constexpr bool kUnpack = kBytes != sizeof(float);
+    constexpr size_t kRows = kUnpack ? kUnpackedRows : kPassRows;
+    const size_t row_bytes = x.cols * kBytes;
+    const size_t vectors = (x.batch + Isa::kLanes - 1) / Isa::kLanes;
+    for (size_t first = 0; first < rows; first += kRows) {
+        const size_t count = rows - first < kRows ? rows - first : kRows;
+        size_t c = 0;
+        do { // once even without columns: the sums are zero then
+            const size_t cols = x.cols - c < kPassCols ? x.cols - c : kPassCols;
+            const uint8_t* const at = w + first * row_bytes + c * kBytes;
+            // After the last columns of these rows, the first of the next.
+            const uint8_t* const next = c + cols < x.cols ? at + cols * kBytes : w + (first + count) * row_bytes;
+            Ahead ahead(next, row_bytes, kBytes, count, count * vectors);
+            float unpacked[kUnpack ? kUnpackedRows * kPassCols : 1];
+            const float* values = reinterpret_cast<const float*>(at);
+            size_t stride = x.cols;
+            if constexpr (kUnpack) {
+                for (size_t r = 0; r < count; r++) {
+                    Isa::unpack(Type{}, unpacked + r * kPassCols, at + r * row_bytes, cols);
+                }
+                values = unpacked;
+                stride = kPassCols;
+            }
+            for (size_t b = 0; b < x.batch; b += kInputs) {
+                const size_t inputs = x.batch - b < kInputs ? x.batch - b : kInputs;
+                const TileOutputs out = {y + b * y_stride + first, y_stride, inputs, c == 0};
+                const float* const panel = x.values + TurnedInput::at(b, c, x.batch, x.cols);
+                if (inputs > Isa::kLanes) {
+                    tiles<Isa, 2, Isa::kTileRows>(out, values, stride, count, panel, cols, ahead);
+                } else {
+                    tiles<Isa, 1, Isa::kTallRows>(out, values, stride, count, panel, cols, ahead);
+                }
+            }
+            c += cols;
+        } while (c < x.cols);
+    }
+}
+
+} // namespace
+
+} // namespace llmk::djiblas
