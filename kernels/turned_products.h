@@ -8,6 +8,9 @@
 //   Floats; kLanes, which divides TurnedInput::kRows: a vector, and its lanes
 //   kTileRows, kTallRows: rows of weights of a tile that takes two vectors of inputs, and of one that takes one
 //   Floats load(p), in_all_lanes(x), multiply_add(a, b, c): a * b + c with one rounding
+//   Floats load_some(p, n): n to kLanes floats, and zeros
+//   void store(p, v)
+//   void transpose(v): lane i of v[j] goes to lane j of v[i], of kLanes vectors
 //   void put(sums, out): as put_lanes, for kTileRows rows
 //   void unpack(Type{}, out, w, n): n weights of Type as floats
 // In an anonymous namespace: the linker must never merge it with copies compiled for another instruction set.
@@ -28,6 +31,33 @@ constexpr size_t kPassCols = TurnedInput::kCols;
 constexpr size_t kPassRows = 96;
 /// Floats of weights that are unpacked at a time, on the stack.
 constexpr size_t kUnpackedFloats = 8 * 1024;
+
+/// TurnedGemm::turn.
+template <class Isa> void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
+{
+    constexpr size_t kLanes = Isa::kLanes;
+    constexpr size_t kPanel = TurnedInput::kRows;
+    for (size_t c = 0; c < cols; c += kLanes) {
+        const size_t block_col = c / TurnedInput::kCols * TurnedInput::kCols;
+        float* const out = values + TurnedInput::at(row, block_col, batch, cols) + (c - block_col) * kPanel;
+        const size_t count = cols - c < kLanes ? cols - c : kLanes;
+        for (size_t part = 0; part < kPanel; part += kLanes) {
+            typename Isa::Floats block[kLanes];
+#pragma GCC unroll 16
+            for (size_t r = 0; r < kLanes; r++) {
+                const size_t b = row + part + r;
+                block[r] = b < batch ? Isa::load_some(x + b * x_stride + c, count) : typename Isa::Floats{};
+            }
+            Isa::transpose(block);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < kLanes; i++) {
+                if (i < count) {
+                    Isa::store(out + i * kPanel + part, block[i]);
+                }
+            }
+        }
+    }
+}
 
 /// Where a tile's outputs go.
 struct TileOutputs {

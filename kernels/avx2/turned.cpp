@@ -22,48 +22,6 @@ inline void turn_fours(const __m256* v, __m256 (&fours)[4])
     fours[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23));
 }
 
-/// Lane i of vector j goes to lane j of vector i.
-inline void transpose(__m256 (&v)[kLanes])
-{
-    constexpr int kFirstHalves = 0x20;
-    constexpr int kLastHalves = 0x31;
-    __m256 fours[2][4];
-    turn_fours(v, fours[0]);
-    turn_fours(v + 4, fours[1]);
-#pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j++) {
-        v[j] = _mm256_permute2f128_ps(fours[0][j], fours[1][j], kFirstHalves);
-        v[4 + j] = _mm256_permute2f128_ps(fours[0][j], fours[1][j], kLastHalves);
-    }
-}
-
-/// TurnedGemm::turn.
-void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
-{
-    constexpr size_t kPanel = TurnedInput::kRows;
-    for (size_t c = 0; c < cols; c += kLanes) {
-        const size_t block_col = c / TurnedInput::kCols * TurnedInput::kCols;
-        const size_t count = cols - c < kLanes ? cols - c : kLanes;
-        const __m256i mask = lane_mask(count);
-        for (size_t half = 0; half < kPanel; half += kLanes) {
-            float* const out = values + TurnedInput::at(row, block_col, batch, cols) + (c - block_col) * kPanel + half;
-            __m256 block[kLanes];
-#pragma GCC unroll 8
-            for (size_t r = 0; r < kLanes; r++) {
-                const size_t b = row + half + r;
-                block[r] = b < batch ? _mm256_maskload_ps(x + b * x_stride + c, mask) : _mm256_setzero_ps();
-            }
-            transpose(block);
-#pragma GCC unroll 8
-            for (size_t i = 0; i < kLanes; i++) {
-                if (i < count) {
-                    _mm256_storeu_ps(out + i * kPanel, block[i]);
-                }
-            }
-        }
-    }
-}
-
 struct Isa {
     using Floats = __m256;
     static constexpr size_t kLanes = avx2::kLanes;
@@ -74,8 +32,24 @@ struct Isa {
     static void unpack(F16, float* out, const uint8_t* w, size_t n) { dequantize_f16(out, w, n); }
     static void unpack(Bf16, float* out, const uint8_t* w, size_t n) { dequantize_bf16(out, w, n); }
     static __m256 load(const float* p) { return _mm256_loadu_ps(p); }
+    static __m256 load_some(const float* p, size_t n) { return _mm256_maskload_ps(p, lane_mask(n)); }
+    static void store(float* p, __m256 v) { _mm256_storeu_ps(p, v); }
     static __m256 in_all_lanes(float x) { return _mm256_set1_ps(x); }
     static __m256 multiply_add(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+
+    static void transpose(__m256 (&v)[kLanes])
+    {
+        constexpr int kFirstHalves = 0x20;
+        constexpr int kLastHalves = 0x31;
+        __m256 fours[2][4];
+        turn_fours(v, fours[0]);
+        turn_fours(v + 4, fours[1]);
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            v[j] = _mm256_permute2f128_ps(fours[0][j], fours[1][j], kFirstHalves);
+            v[4 + j] = _mm256_permute2f128_ps(fours[0][j], fours[1][j], kLastHalves);
+        }
+    }
 
     [[gnu::always_inline]] static void put(const __m256* sums, const TileOutputs& out)
     {
@@ -115,6 +89,6 @@ bool pays(size_t batch)
 
 } // namespace
 
-constinit const TurnedGemm kTurned = {turn, product<Isa, F32>, product<Isa, F16>, product<Isa, Bf16>, pays};
+constinit const TurnedGemm kTurned = {turn<Isa>, product<Isa, F32>, product<Isa, F16>, product<Isa, Bf16>, pays};
 
 } // namespace llmk::djiblas::avx2

@@ -9,8 +9,6 @@ namespace llmk::djiblas::avx512 {
 
 namespace {
 
-static_assert(TurnedInput::kRows == kLanes);
-
 /// Lane 4q + j of four vectors, one behind the other, is quarter q of fours[j].
 inline void turn_fours(const __m512* v, __m512 (&fours)[4])
 {
@@ -22,53 +20,6 @@ inline void turn_fours(const __m512* v, __m512 (&fours)[4])
     fours[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23));
     fours[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23));
     fours[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23));
-}
-
-/// Lane i of vector j goes to lane j of vector i.
-inline void transpose(__m512 (&v)[kLanes])
-{
-    __m512 fours[4][4]; // by fours of vectors, then as turn_fours has them
-#pragma GCC unroll 4
-    for (size_t g = 0; g < 4; g++) {
-        turn_fours(v + 4 * g, fours[g]);
-    }
-    constexpr int kEven = 0x88; // quarters 0 and 2 of each of two vectors
-    constexpr int kOdd = 0xdd;
-#pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j++) {
-        const __m512 even_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kEven);
-        const __m512 even_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kEven);
-        const __m512 odd_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kOdd);
-        const __m512 odd_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kOdd);
-        v[j] = _mm512_shuffle_f32x4(even_first, even_last, kEven);
-        v[4 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kEven);
-        v[8 + j] = _mm512_shuffle_f32x4(even_first, even_last, kOdd);
-        v[12 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kOdd);
-    }
-}
-
-/// TurnedGemm::turn.
-void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
-{
-    for (size_t c = 0; c < cols; c += kLanes) {
-        const size_t block_col = c / TurnedInput::kCols * TurnedInput::kCols;
-        float* const out = values + TurnedInput::at(row, block_col, batch, cols) + (c - block_col) * kLanes;
-        const size_t count = cols - c < kLanes ? cols - c : kLanes;
-        const __mmask16 mask = lane_mask(count);
-        __m512 block[kLanes];
-#pragma GCC unroll 16
-        for (size_t r = 0; r < kLanes; r++) {
-            block[r] =
-                row + r < batch ? _mm512_maskz_loadu_ps(mask, x + (row + r) * x_stride + c) : _mm512_setzero_ps();
-        }
-        transpose(block);
-#pragma GCC unroll 16
-        for (size_t i = 0; i < kLanes; i++) {
-            if (i < count) {
-                _mm512_storeu_ps(out + i * kLanes, block[i]);
-            }
-        }
-    }
 }
 
 struct Isa {
@@ -87,8 +38,32 @@ struct Isa {
         }
     }
     static __m512 load(const float* p) { return _mm512_loadu_ps(p); }
+    static __m512 load_some(const float* p, size_t n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
+    static void store(float* p, __m512 v) { _mm512_storeu_ps(p, v); }
     static __m512 in_all_lanes(float x) { return _mm512_set1_ps(x); }
     static __m512 multiply_add(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
+
+    static void transpose(__m512 (&v)[kLanes])
+    {
+        __m512 fours[4][4]; // by fours of vectors, then as turn_fours has them
+#pragma GCC unroll 4
+        for (size_t g = 0; g < 4; g++) {
+            turn_fours(v + 4 * g, fours[g]);
+        }
+        constexpr int kEven = 0x88; // quarters 0 and 2 of each of two vectors
+        constexpr int kOdd = 0xdd;
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            const __m512 even_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kEven);
+            const __m512 even_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kEven);
+            const __m512 odd_first = _mm512_shuffle_f32x4(fours[0][j], fours[1][j], kOdd);
+            const __m512 odd_last = _mm512_shuffle_f32x4(fours[2][j], fours[3][j], kOdd);
+            v[j] = _mm512_shuffle_f32x4(even_first, even_last, kEven);
+            v[4 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kEven);
+            v[8 + j] = _mm512_shuffle_f32x4(even_first, even_last, kOdd);
+            v[12 + j] = _mm512_shuffle_f32x4(odd_first, odd_last, kOdd);
+        }
+    }
 
     [[gnu::always_inline]] static void put(const __m512* sums, const TileOutputs& out)
     {
@@ -123,6 +98,6 @@ bool pays(size_t) { return true; }
 
 } // namespace
 
-constinit const TurnedGemm kTurned = {turn, product<Isa, F32>, product<Isa, F16>, product<Isa, Bf16>, pays};
+constinit const TurnedGemm kTurned = {turn<Isa>, product<Isa, F32>, product<Isa, F16>, product<Isa, Bf16>, pays};
 
 } // namespace llmk::djiblas::avx512

@@ -14,8 +14,8 @@ namespace {
 using djiblas::TurnedGemm;
 using djiblas::TurnedInput;
 
-/// Past a pass over rows (96, or 30 or 32 that are unpacked) and over columns (256).
-constexpr size_t kManyRows = 96 + 12 + 8 + 7;
+/// Past two passes over rows (96, or 30 or 32 that are unpacked) and one over columns (256).
+constexpr size_t kManyRows = 2 * 96 + 8 + 3;
 constexpr size_t kManyColumns = 256 + 16 + 5;
 /// Past three panels of sixteen.
 constexpr size_t kMaxBatchTested = 49;
@@ -155,9 +155,16 @@ TEST_P(TurnedCheck, ManyOfEach)
 {
     for (const FloatType& type : kFloatTypes) {
         ASSERT_NO_FATAL_FAILURE(check(type, kManyRows, kManyColumns, 37));
-        ASSERT_NO_FATAL_FAILURE(check(type, 96, 512, 32));
-        ASSERT_NO_FATAL_FAILURE(check(type, 192, 512, 24));
+        ASSERT_NO_FATAL_FAILURE(check(type, 96, 512, 24));
+        ASSERT_NO_FATAL_FAILURE(check(type, 192, 512, 32));
         ASSERT_NO_FATAL_FAILURE(check(type, 11, kManyColumns, djiblas::kMaxBatch));
+    }
+}
+
+TEST_P(TurnedCheck, FullVectorsPay)
+{
+    for (size_t batch = TurnedInput::kRows; batch <= djiblas::kMaxBatch; batch += TurnedInput::kRows) {
+        EXPECT_TRUE(set().turned->pays(batch)) << batch;
     }
 }
 
