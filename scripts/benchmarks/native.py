@@ -110,10 +110,14 @@ def prefill(settings: Settings, _limits: Limits, results: Results) -> None:
 
 
 def scaling(settings: Settings, _limits: Limits, results: Results) -> None:
-    note = "A prompt on all processors, on one, on all, ...: how many times as fast as one those around it are."
+    note = (
+        "A prompt on all processors, on one, on all, ...: how many times as fast as one those around it are. Limit: "
+        "the same of the peak of the set's instructions, measured next."
+    )
     columns = [*WHAT, Column("prompt", "tokens", "{:d}"), Column("tok_s", "tok/s", "{:.2f}")]
     columns += [Column("one_tok_s", "of one", "{:.2f}"), Column("ratio", "ratio", "{:.2f}")]
     columns += [Column("least", "least", "{:.2f}"), Column("most", "most", "{:.2f}")]
+    columns += [Column("limit", "limit", "{:.2f}"), Column("of_limit", "of limit", "{:.0%}")]
     table = results.table("scaling", "Processors beside one", note, columns)
     threads, prompt = settings.threads[-1], (settings.prompts or PROMPTS)[0]
     for shape, kind in settings.cases() if threads > 1 else ():
@@ -121,8 +125,11 @@ def scaling(settings: Settings, _limits: Limits, results: Results) -> None:
         for kernels in settings.sets(shape, kind):
             together, alone = (partial(our_speed, path, kernels, count, prompt, 0) for count in (threads, 1))
             found = beside(together, alone, settings.runs)
+            peak, peak_alone = (partial(prefill_tok_s, shape, kind, kernels, count) for count in (threads, 1))
+            limit = beside(peak, peak_alone, settings.runs).ratio
             row = {"shape": shape, "type": kind, "set": kernels, "threads": threads, "prompt": prompt}
             ratios = {"ratio": found.ratio, "least": found.least, "most": found.most}
+            ratios |= {"limit": limit, "of_limit": found.ratio / limit}
             table.add(**row, tok_s=found.ours, one_tok_s=found.theirs, **ratios)
 
 

@@ -129,6 +129,7 @@ def test_long_contexts_are_measured_with_the_best_set_or_with_those_asked_for(
 
 def test_all_processors_take_turns_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "our_speed", lambda path, kernels, threads, prompt, decode: 10.0 * threads + decode)
+    monkeypatch.setattr(native, "prefill_tok_s", lambda shape, kind, kernels, threads: 100.0 + 100.0 * threads)
     monkeypatch.setattr(native, "model", lambda shape, kind: tmp_path / f"{shape}-{kind}.gguf")
 
     def measured(*threads: int) -> list[dict[str, Any]]:
@@ -141,6 +142,7 @@ def test_all_processors_take_turns_with_one(tmp_path: Path, monkeypatch: pytest.
     (row,) = measured(1, 3)
     assert (row["threads"], row["prompt"], row["tok_s"], row["one_tok_s"]) == (3, 64, 30.0, 10.0)
     assert [row["ratio"], row["least"], row["most"]] == pytest.approx([3.0, 3.0, 3.0])
+    assert [row["limit"], row["of_limit"]] == pytest.approx([2.0, 1.5])
     assert measured(1) == []
 
 
