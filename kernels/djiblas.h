@@ -310,7 +310,7 @@ struct KernelSet {
     /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
     const Bf16Panels* bf16_panels = nullptr;
 
-    /// Faster than gemm_f32 where the batch is not small. Few sets have it: null.
+    /// Faster than gemm_f32 where the batch is not small. Sets from AVX2 on have it; else null.
     const TurnedGemm* turned = nullptr;
 
     /// gemm_f32 with weights as gemv_f16 and gemv_bf16 have them. Null where unpacking some rows for gemm_f32 is as

@@ -100,7 +100,7 @@ TEST_P(HalfCheck, Batches)
     ASSERT_EQ(set().gemm_f16 == nullptr, set().gemm_bf16 == nullptr);
     for (const HalfType& type : kHalfTypes) {
         for (size_t batch = 2; batch <= kMaxBatch && set().*type.gemm != nullptr; batch++) {
-            for (const size_t cols : {0, 1, 16, 47, 48, 49, 109}) {
+            for (const size_t cols : {0, 1, 16, 31, 32, 33, 47, 48, 49, 109}) {
                 const size_t rows = kRows - batch;
                 const size_t x_stride = cols + 3;
                 const size_t y_stride = rows + 5;

@@ -132,6 +132,7 @@ TEST_P(TurnedCheck, AllBatches)
     for (const FloatType& type : kFloatTypes) {
         for (size_t batch = 1; batch <= kMaxBatchTested; batch++) {
             for (const size_t cols : {1, 15, 16, 17, 40}) {
+                ASSERT_NO_FATAL_FAILURE(check(type, 8 + batch % 9, cols, batch));
                 ASSERT_NO_FATAL_FAILURE(check(type, 8 + batch % 17, cols, batch));
             }
         }
