@@ -135,6 +135,17 @@ struct TurnedGemm {
     bool (*pays)(size_t batch);
 };
 
+/// In which order a product with one row of input asks memory for weights. Which one memory likes best depends on the
+/// machine; the bits of the product do not.
+enum class WeightReading : uint8_t {
+    one_stream,   ///< one row after the other, what follows is asked for some KiB ahead: desktop memory
+    side_by_side, ///< several rows at a time, further ahead: memory that answers late (many processors, many channels)
+    in_places,    ///< rows of four places far apart at a time, a little ahead: memory whose channels take a page each
+};
+constexpr size_t kWeightReadings = 3;
+/// Of WeightReading::in_places: so many parts of the rows, as large as they can be alike.
+constexpr size_t kPlaces = 4;
+
 struct KernelSet {
     const char* name;  ///< "scalar", "sse2", "avx2", ...: as typed in `/kernels NAME` and `kernels=NAME`
     const char* title; ///< as printed at start: "Scalar", "SSE2", "AVX2+FMA", ...
@@ -300,12 +311,16 @@ struct KernelSet {
     /// Products with panels.
     const PanelKernels* panels = nullptr;
 
-    // The same for memory that answers late (many processors, many channels): rows are asked for in several places at a
-    // time, and further ahead. Same bits. A set that has a kernel above has its own here too, or the same once more.
-    decltype(gemv_f32) gemv_f32_far = nullptr;
-    decltype(gemv_f16) gemv_f16_far = nullptr;
-    decltype(gemv_bf16) gemv_bf16_far = nullptr;
-    const PanelKernels* panels_far = nullptr; ///< for one row of input only
+    // The same by the other WeightReadings. Same bits. A set that has a kernel above has its own here too, or the same
+    // once more.
+    decltype(gemv_f32) gemv_f32_side_by_side = nullptr;
+    decltype(gemv_f16) gemv_f16_side_by_side = nullptr;
+    decltype(gemv_bf16) gemv_bf16_side_by_side = nullptr;
+    const PanelKernels* panels_side_by_side = nullptr; ///< for one row of input only
+    decltype(gemv_f32) gemv_f32_in_places = nullptr;
+    decltype(gemv_f16) gemv_f16_in_places = nullptr;
+    decltype(gemv_bf16) gemv_bf16_in_places = nullptr;
+    const PanelKernels* panels_in_places = nullptr; ///< for one row of input only
 
     /// Products with panels where a batch may have bits of its own (SumOrder::fastest). Few sets have them: null.
     const Bf16Panels* bf16_panels = nullptr;
@@ -320,7 +335,7 @@ struct KernelSet {
     decltype(gemm_f16) gemm_bf16 = nullptr;
 
     /// No kernel: which of the above to take. Calibration sets it in a completed set.
-    bool far_memory = false;
+    WeightReading reading = WeightReading::one_stream;
 };
 
 /// Puts sixteen rows of so many blocks each, one behind the other at `rows`, in the layout of a panel. `panel` and

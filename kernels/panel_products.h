@@ -17,36 +17,59 @@ struct Reading {
     size_t panels; ///< side by side
     size_t far;    ///< so many bytes ahead lines are asked for, for the second-level cache; 0: not
     size_t near;   ///< likewise, for the first-level cache
-    size_t steps;  ///< of a block or two, that follow each other without a jump
 };
 
-/// Two steps make the shifts of types with two scales to 32 columns constants.
+/// Steps of a block or two that follow each other without a jump. Two make the shifts of types with two scales to 32
+/// columns constants.
 template <class Type> constexpr size_t kSteps = Type::kGroups;
 
 /// Memory answers soon, and likes one stream best.
-template <class Type> constexpr Reading kNearMemory = {1, 0, 12288, kSteps<Type>};
+constexpr Reading kNearMemory = {1, 0, 12288};
 /// Memory answers late: more is under way where it is asked in several places at a time, and a stream that the
 /// processor's own prefetch follows ends with each 4 KiB. Types with two scales to 32 columns lie in three or four
 /// places themselves; those panels are asked for further ahead, twice.
-template <class Type> constexpr Reading kFarMemory =
-    Type::kGroups == 1 ? Reading{8, 0, 1024, kSteps<Type>} : Reading{1, 12288, 2048, kSteps<Type>};
+template <class Type> constexpr Reading kFarMemory = Type::kGroups == 1 ? Reading{8, 0, 1024} : Reading{1, 12288, 2048};
 
-/// Asks for what kCount blocks of a later unit hold, the i-th of `parts` parts of it. The address may lie past the end
-/// of the weights; a prefetch does not mind.
-template <class Type, size_t kCount, Reading kReading>
-inline void fetch_ahead(const uint8_t* unit, size_t b, size_t i, size_t parts)
-{
-    constexpr size_t kLine = 64;
-    constexpr size_t kBytes = Type::kUnitBytes / Type::kBlocks;
-    constexpr size_t kLines = (kCount * kBytes + kLine - 1) / kLine;
-    const uintptr_t address = reinterpret_cast<uintptr_t>(unit) + b * kBytes;
-    for (size_t line = i * kLines / parts; line < (i + 1) * kLines / parts; line++) {
-        if constexpr (kReading.far != 0) {
-            __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.far + kLine * line), 0, 2);
+constexpr size_t kLineBytes = 64;
+
+/// Lines of kCount blocks.
+template <class Type, size_t kCount>
+constexpr size_t kLines = (kCount * (Type::kUnitBytes / Type::kBlocks) + kLineBytes - 1) / kLineBytes;
+
+/// Asks for what a later unit holds of a stream.
+template <class Type, Reading kReading> struct StreamAhead {
+    uintptr_t unit; ///< at hand
+
+    /// Of kCount blocks from block b on, the i-th of `parts` parts. The address may lie past the end of the weights; a
+    /// prefetch does not mind.
+    template <size_t kCount> void fetch(size_t b, size_t i, size_t parts)
+    {
+        const uintptr_t address = unit + b * (Type::kUnitBytes / Type::kBlocks);
+        for (size_t n = i * kLines<Type, kCount> / parts; n < (i + 1) * kLines<Type, kCount> / parts; n++) {
+            if constexpr (kReading.far != 0) {
+                __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.far + kLineBytes * n), 0, 2);
+            }
+            __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.near + kLineBytes * n));
         }
-        __builtin_prefetch(reinterpret_cast<const void*>(address + kReading.near + kLine * line));
     }
-}
+};
+
+/// Asks for the next unit of each of the places, a line of each in turn, while their units at hand are used.
+template <class Type> struct PlacesAhead {
+    uintptr_t next;   ///< unit of the first place
+    size_t apart;     ///< bytes from place to place
+    size_t asked = 0; ///< lines
+
+    template <size_t kCount> void fetch(size_t, size_t i, size_t parts)
+    {
+        for (size_t n = i * kLines<Type, kCount> / parts; n < (i + 1) * kLines<Type, kCount> / parts; n++) {
+            const uintptr_t at = next + asked % kPlaces * apart + asked / kPlaces * kLineBytes;
+            // Not __builtin_prefetch: a loop of nothing else may be taken for one without effect.
+            asm volatile("prefetcht0 (%0)" : : "r"(at));
+            asked++;
+        }
+    }
+};
 
 /// Up to so many rows of input a tile's sums are in registers.
 constexpr size_t kUnrolledTokens = 8;
@@ -110,12 +133,12 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
 }
 
 /// kCount blocks of a unit by one row of input, from the i-th on. The unit's part of that row begins at q.
-template <class Type, size_t kCount, Reading kReading, class Set> inline void
-add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const InputScale* scales, const uint8_t* unit)
+template <class Type, size_t kCount, class Set, class Ahead> inline void
+add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const InputScale* scales, Ahead& ahead)
 {
 #pragma GCC unroll 2
     for (size_t n = 0; n < kCount; n++) {
-        fetch_ahead<Type, 1, kReading>(unit, i + n, 0, 1);
+        ahead.template fetch<1>(i + n, 0, 1);
         const size_t b = Type::block(i + n);
         const typename Set::Input input = Set::input(q + b * kInputBlock, scales[b]);
 #pragma GCC unroll 4
@@ -130,9 +153,9 @@ add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const 
 }
 
 /// The same word by word, so that what the blocks and the parts share is loaded once.
-template <class Type, size_t kCount, Reading kReading, class Set>
+template <class Type, size_t kCount, class Set, class Ahead>
 requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
-                                              const InputScale* scales, const uint8_t* unit)
+                                              const InputScale* scales, Ahead& ahead)
 {
     Dot<Type, Set> dots[kCount][kParts];
     typename Set::Input inputs[kCount];
@@ -144,7 +167,7 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
 #pragma GCC unroll 8
     for (size_t i = 0; i < kQuads; i++) {
         const size_t place = Dot<Type, Set>::place(i);
-        fetch_ahead<Type, kCount, kReading>(unit, first, i, kQuads);
+        ahead.template fetch<kCount>(first, i, kQuads);
 #pragma GCC unroll 2
         for (size_t n = 0; n < kCount; n++) {
             const size_t b = Type::block(first + n);
@@ -171,34 +194,62 @@ template <class Type> void store(float* y, const Sum<Type>* sums)
     }
 }
 
+/// A unit by one row of input, whose part of that begins at q.
+template <class Type, class Ahead>
+inline void add_unit(Sum<Type>* sums, const uint8_t* unit, const int8_t* q, const InputScale* scales, Ahead& ahead)
+{
+    constexpr size_t kTogether = Type::kTogether;
+    Type parts[kParts];
+    for (size_t p = 0; p < kParts; p++) {
+        parts[p].load(unit, p);
+    }
+    size_t end = Type::kBlocks;
+    if constexpr (Type::kBlocks > kSteps<Type> * kTogether) {
+        asm("" : "+r"(end)); // or all steps of a unit would follow each other
+    }
+    for (size_t b = 0; b < end; b += kSteps<Type> * kTogether) {
+#pragma GCC unroll 2
+        for (size_t step = 0; step < kSteps<Type>; step++) {
+            add_blocks<Type, kTogether, Isa>(sums, parts, b + step * kTogether, q, scales, ahead);
+        }
+    }
+    for (size_t p = 0; p < kParts; p++) {
+        sums[p].end_unit(parts[p]);
+    }
+}
+
 /// A panel by one row of input.
 template <class Type, Reading kReading>
 void row(float* y, const uint8_t* panel, const int8_t* q, const InputScale* scales, size_t cols)
 {
     Sum<Type> sums[kParts] = {};
     for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
-        Type parts[kParts];
-        for (size_t p = 0; p < kParts; p++) {
-            parts[p].load(panel, p);
-        }
-        size_t end = Type::kBlocks;
-        if constexpr (Type::kBlocks > kReading.steps * Type::kTogether) {
-            asm("" : "+r"(end)); // or all steps of a unit would follow each other
-        }
-        for (size_t b = 0; b < end; b += kReading.steps * Type::kTogether) {
-#pragma GCC unroll 2
-            for (size_t step = 0; step < kReading.steps; step++) {
-                add_blocks<Type, Type::kTogether, kReading, Isa>(sums, parts, b + step * Type::kTogether, q, scales,
-                                                                 panel);
-            }
-        }
-        for (size_t p = 0; p < kParts; p++) {
-            sums[p].end_unit(parts[p]);
-        }
+        StreamAhead<Type, kReading> ahead = {reinterpret_cast<uintptr_t>(panel)};
+        add_unit(sums, panel, q, scales, ahead);
         q += Type::kFields.values;
         scales += Type::kBlocks;
     }
     store<Type>(y, sums);
+}
+
+/// A panel of each place by one row of input, a unit of each in turn. `apart` panels lie between them.
+template <class Type> void rows_in_places(float* y, const uint8_t* panel, size_t apart, size_t panel_bytes,
+                                          const int8_t* q, const InputScale* scales, size_t cols)
+{
+    const size_t apart_bytes = apart * panel_bytes;
+    Sum<Type> sums[kPlaces][kParts] = {};
+    for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
+        PlacesAhead<Type> ahead = {reinterpret_cast<uintptr_t>(panel) + Type::kUnitBytes, apart_bytes};
+#pragma GCC unroll 1
+        for (size_t place = 0; place < kPlaces; place++) {
+            add_unit(sums[place], panel + place * apart_bytes, q, scales, ahead);
+        }
+        q += Type::kFields.values;
+        scales += Type::kBlocks;
+    }
+    for (size_t place = 0; place < kPlaces; place++) {
+        store<Type>(y + place * apart * kPanelRows, sums[place]);
+    }
 }
 
 /// Up to kReading.panels panels by one row of input, a block or two of each in turn.
@@ -217,7 +268,8 @@ template <class Type, Reading kReading> void rows_side_by_side(float* y, const u
                 for (size_t p = 0; b == 0 && p < kParts; p++) {
                     parts[s][p].load(unit, p);
                 }
-                add_blocks<Type, Type::kTogether, kReading, Isa>(sums[s], parts[s], b, q, scales, unit);
+                StreamAhead<Type, kReading> ahead = {reinterpret_cast<uintptr_t>(unit)};
+                add_blocks<Type, Type::kTogether, Isa>(sums[s], parts[s], b, q, scales, ahead);
                 for (size_t p = 0; b + Type::kTogether == Type::kBlocks && p < kParts; p++) {
                     sums[s][p].end_unit(parts[s][p]);
                 }
@@ -258,8 +310,8 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
         for (; token < x.batch; token++) {
-            row<Type, kNearMemory<Type>>(y + token * y_stride, data, x.q + token * x.stride,
-                                         x.scales + token * (x.stride / kInputBlock), x.cols);
+            row<Type, kNearMemory>(y + token * y_stride, data, x.q + token * x.stride,
+                                   x.scales + token * (x.stride / kInputBlock), x.cols);
         }
     }
 }
@@ -281,13 +333,30 @@ template <class Type> void far_product(float* y, size_t, const uint8_t* data, si
     }
 }
 
+/// The same in places far apart.
+template <class Type> void product_in_places(float* y, size_t, const uint8_t* data, size_t panels, const PanelInput& x)
+{
+    const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
+    const size_t each = panels / kPlaces;
+    for (size_t i = 0; i < each; i++) {
+        rows_in_places<Type>(y + i * kPanelRows, data + i * panel_bytes, each, panel_bytes, x.q, x.scales, x.cols);
+    }
+    for (size_t i = kPlaces * each; i < panels; i++) {
+        row<Type, kNearMemory>(y + i * kPanelRows, data + i * panel_bytes, x.q, x.scales, x.cols);
+    }
+}
+
 /// These loops, for a table of products.
 template <class Type> struct VectorLoops {
     static constexpr PanelProduct kProduct = product<Type>;
 };
 
-template <class Type> struct FarLoops {
+template <class Type> struct SideBySideLoops {
     static constexpr PanelProduct kProduct = far_product<Type>;
+};
+
+template <class Type> struct InPlacesLoops {
+    static constexpr PanelProduct kProduct = product_in_places<Type>;
 };
 
 /// Loops<Type>::kProduct of all types, in the order of PanelType.

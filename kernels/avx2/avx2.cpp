@@ -231,10 +231,14 @@ constinit const KernelSet kAvx2 = {
     .dequantize_iq4_xs = avx2::dequantize_iq4_xs,
     .quantize_input = avx2::quantize_input,
     .panels = &avx2::kPanels,
-    .gemv_f32_far = avx2::gemv_f32_far,
-    .gemv_f16_far = avx2::gemv_f16_far,
-    .gemv_bf16_far = avx2::gemv_bf16_far,
-    .panels_far = &avx2::kFarPanels,
+    .gemv_f32_side_by_side = avx2::gemv_f32_side_by_side,
+    .gemv_f16_side_by_side = avx2::gemv_f16_side_by_side,
+    .gemv_bf16_side_by_side = avx2::gemv_bf16_side_by_side,
+    .panels_side_by_side = &avx2::kPanelsSideBySide,
+    .gemv_f32_in_places = avx2::gemv_f32_in_places,
+    .gemv_f16_in_places = avx2::gemv_f16_in_places,
+    .gemv_bf16_in_places = avx2::gemv_bf16_in_places,
+    .panels_in_places = &avx2::kPanelsInPlaces,
     .turned = &avx2::kTurned,
 };
 

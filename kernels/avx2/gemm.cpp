@@ -214,9 +214,14 @@ void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols
     }
 }
 
-void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols)
+void gemv_f32_side_by_side(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
     gemv_side_by_side<F32>(y, reinterpret_cast<const uint8_t*>(w), x, rows, cols);
+}
+
+void gemv_f32_in_places(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_in_places<F32>(y, reinterpret_cast<const uint8_t*>(w), x, rows, cols);
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

@@ -70,14 +70,24 @@ void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t c
     gemv<Bf16>(y, w, x, rows, cols);
 }
 
-void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+void gemv_f16_side_by_side(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
 {
     gemv_side_by_side<F16>(y, w, x, rows, cols);
 }
 
-void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+void gemv_f16_in_places(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_in_places<F16>(y, w, x, rows, cols);
+}
+
+void gemv_bf16_side_by_side(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
 {
     gemv_side_by_side<Bf16>(y, w, x, rows, cols);
+}
+
+void gemv_bf16_in_places(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+{
+    gemv_in_places<Bf16>(y, w, x, rows, cols);
 }
 
 } // namespace llmk::djiblas::avx2

@@ -11,7 +11,8 @@ namespace llmk::djiblas::avx512 {
 // gemm.cpp
 float dot_f32(const float* a, const float* b, size_t n);
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
-void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_side_by_side(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_in_places(float* y, const float* w, const float* x, size_t rows, size_t cols);
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
@@ -23,16 +24,19 @@ void gemm_f16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_
               size_t batch);
 void gemm_bf16(float* y, size_t y_stride, const uint8_t* w, const float* x, size_t x_stride, size_t rows, size_t cols,
                size_t batch);
-void gemv_f16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_f16_side_by_side(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_f16_in_places(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 void gemv_bf16(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
-void gemv_bf16_far(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16_side_by_side(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
+void gemv_bf16_in_places(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols);
 
 // turned.cpp
 extern const TurnedGemm kTurned;
 
 // panels.cpp
 extern const PanelKernels kPanels;
-extern const PanelKernels kFarPanels;
+extern const PanelKernels kPanelsSideBySide;
+extern const PanelKernels kPanelsInPlaces;
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
 // attention.cpp

@@ -172,12 +172,17 @@ float dot_f32(const float* a, const float* b, size_t n)
 
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    gemv<F32, Streams::one>(y, bytes(w), x, rows, cols);
+    gemv<F32, WeightReading::one_stream>(y, bytes(w), x, rows, cols);
 }
 
-void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols)
+void gemv_f32_side_by_side(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    gemv<F32, Streams::side_by_side>(y, bytes(w), x, rows, cols);
+    gemv<F32, WeightReading::side_by_side>(y, bytes(w), x, rows, cols);
+}
+
+void gemv_f32_in_places(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    gemv<F32, WeightReading::in_places>(y, bytes(w), x, rows, cols);
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

@@ -40,12 +40,7 @@ struct Rows {
     size_t y_stride;
     size_t x_stride;
     size_t cols;
-};
-
-/// In which order memory is asked for the rows of a product.
-enum class Streams {
-    one,          ///< that of their addresses: of what comes after the rows at hand
-    side_by_side, ///< that of their use
+    size_t apart = 1; ///< rows of w, and of y, from one to the next
 };
 
 /// y[b][r] = w[r] . x[b] for kRows rows and kBatch inputs, a cache line or two of a row at a time. Meanwhile later
@@ -53,16 +48,16 @@ enum class Streams {
 /// it is the other way round on a Xeon, whose memory answers late.) Past the last row there is nothing, and a prefetch
 /// does not mind: it is an address, not an access. The order of operations of a sum is the same for any kRows and
 /// kBatch.
-template <class Type, size_t kRows, size_t kBatch, Streams kStreams = Streams::one>
+template <class Type, size_t kRows, size_t kBatch, WeightReading kReading = WeightReading::one_stream>
 void rows_dot(float* y, const uint8_t* w, const float* x, const Rows& rows)
 {
     constexpr size_t kSums = 2; // of a product; hide the latency of the multiply-add
     constexpr size_t kLine = 64;
-    constexpr size_t kLines = kSums * kLanes * Type::kBytes / kLine; // of a row at a time
-    constexpr size_t kAhead = 512;                                   // bytes, side by side
+    constexpr size_t kLines = kSums * kLanes * Type::kBytes / kLine;            // of a row at a time
+    constexpr size_t kAhead = kReading == WeightReading::in_places ? 256 : 512; // bytes, not as one stream
     const size_t n = rows.cols;
     const size_t x_stride = rows.x_stride;
-    const size_t w_stride = n * Type::kBytes;
+    const size_t w_stride = rows.apart * n * Type::kBytes;
     __m512 sums[kBatch][kRows][kSums];
 #pragma GCC unroll 8
     for (size_t b = 0; b < kBatch; b++) {
@@ -74,15 +69,19 @@ void rows_dot(float* y, const uint8_t* w, const float* x, const Rows& rows)
     size_t ahead = kRows * w_stride;
     size_t c = 0;
     for (; c + kSums * kLanes <= n; c += kSums * kLanes) {
-        if constexpr (kStreams == Streams::one) {
+        if constexpr (kReading == WeightReading::one_stream) {
 #pragma GCC unroll 8
             for (size_t line = 0; line < kLines * kRows; line++, ahead += kLine) {
                 prefetch(w, ahead);
             }
-        } else if constexpr (kLines == 1) { // of two lines in a row the processor asks for the next by itself
+        } else if constexpr (kLines == 1 || kReading == WeightReading::in_places) {
+            // Side by side, the processor asks for the next of two lines in a row by itself.
 #pragma GCC unroll 8
             for (size_t r = 0; r < kRows; r++) {
-                prefetch(w, r * w_stride + c * Type::kBytes + kAhead);
+#pragma GCC unroll 2
+                for (size_t line = 0; line < kLines; line++) {
+                    prefetch(w, r * w_stride + c * Type::kBytes + kAhead + line * kLine);
+                }
             }
         }
 #pragma GCC unroll 2
@@ -118,26 +117,34 @@ void rows_dot(float* y, const uint8_t* w, const float* x, const Rows& rows)
     for (size_t b = 0; b < kBatch; b++) {
 #pragma GCC unroll 8
         for (size_t r = 0; r < kRows; r++) {
-            y[b * rows.y_stride + r] = sum_lanes(_mm512_add_ps(sums[b][r][0], sums[b][r][1]));
+            y[b * rows.y_stride + r * rows.apart] = sum_lanes(_mm512_add_ps(sums[b][r][0], sums[b][r][1]));
         }
     }
 }
 
-template <class Type, Streams kStreams> void gemv(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
+template <class Type, WeightReading kReading>
+void gemv(float* y, const uint8_t* w, const float* x, size_t rows, size_t cols)
 {
     const Rows one = {0, 0, cols};
     const size_t w_stride = cols * Type::kBytes;
     size_t r = 0;
-    if constexpr (kStreams == Streams::side_by_side) {
+    if constexpr (kReading == WeightReading::in_places) {
+        const size_t each = rows / kPlaces;
+        for (; r < each; r++) {
+            rows_dot<Type, kPlaces, 1, kReading>(y + r, w + r * w_stride, x, {0, 0, cols, each});
+        }
+        r = kPlaces * each;
+    }
+    if constexpr (kReading == WeightReading::side_by_side) {
         for (; r + 8 <= rows; r += 8) {
-            rows_dot<Type, 8, 1, kStreams>(y + r, w + r * w_stride, x, one);
+            rows_dot<Type, 8, 1, kReading>(y + r, w + r * w_stride, x, one);
         }
     }
     for (; r + 4 <= rows; r += 4) {
-        rows_dot<Type, 4, 1, kStreams>(y + r, w + r * w_stride, x, one);
+        rows_dot<Type, 4, 1, kReading>(y + r, w + r * w_stride, x, one);
     }
     for (; r < rows; r++) {
-        rows_dot<Type, 1, 1, kStreams>(y + r, w + r * w_stride, x, one);
+        rows_dot<Type, 1, 1, kReading>(y + r, w + r * w_stride, x, one);
     }
 }
 

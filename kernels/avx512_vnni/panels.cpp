@@ -44,7 +44,8 @@ namespace avx512_vnni {
 namespace {
 
 constinit const PanelKernels kPanels = kPanelProducts<BatchLoops>;
-constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
+constinit const PanelKernels kPanelsSideBySide = kPanelProducts<SideBySideLoops>;
+constinit const PanelKernels kPanelsInPlaces = kPanelProducts<InPlacesLoops>;
 
 } // namespace
 
@@ -55,7 +56,8 @@ constinit const KernelSet kAvx512Vnni = {
     .title = "AVX-512+VNNI",
     .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvx512 | kFeatureAvx512Vnni,
     .panels = &avx512_vnni::kPanels,
-    .panels_far = &avx512_vnni::kFarPanels,
+    .panels_side_by_side = &avx512_vnni::kPanelsSideBySide,
+    .panels_in_places = &avx512_vnni::kPanelsInPlaces,
 };
 
 } // namespace llmk::djiblas

@@ -44,7 +44,8 @@ namespace avx_vnni {
 namespace {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
-constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
+constinit const PanelKernels kPanelsSideBySide = kPanelProducts<SideBySideLoops>;
+constinit const PanelKernels kPanelsInPlaces = kPanelProducts<InPlacesLoops>;
 
 } // namespace
 
@@ -55,7 +56,8 @@ constinit const KernelSet kAvxVnni = {
     .title = "AVX-VNNI",
     .features = kFeatureSse2 | kFeatureAvx2 | kFeatureFma | kFeatureF16c | kFeatureAvxVnni,
     .panels = &avx_vnni::kPanels,
-    .panels_far = &avx_vnni::kFarPanels,
+    .panels_side_by_side = &avx_vnni::kPanelsSideBySide,
+    .panels_in_places = &avx_vnni::kPanelsInPlaces,
 };
 
 } // namespace llmk::djiblas

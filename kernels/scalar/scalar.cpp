@@ -253,10 +253,14 @@ constinit const KernelSet kScalar = {
     .dequantize_iq4_xs = scalar::dequantize_iq4_xs,
     .quantize_input = quantize_input,
     .panels = &scalar::kPanels,
-    .gemv_f32_far = gemv_f32,
-    .gemv_f16_far = scalar::gemv_f16,
-    .gemv_bf16_far = scalar::gemv_bf16,
-    .panels_far = &scalar::kPanels,
+    .gemv_f32_side_by_side = gemv_f32,
+    .gemv_f16_side_by_side = scalar::gemv_f16,
+    .gemv_bf16_side_by_side = scalar::gemv_bf16,
+    .panels_side_by_side = &scalar::kPanels,
+    .gemv_f32_in_places = gemv_f32,
+    .gemv_f16_in_places = scalar::gemv_f16,
+    .gemv_bf16_in_places = scalar::gemv_bf16,
+    .panels_in_places = &scalar::kPanels,
 };
 
 } // namespace llmk::djiblas

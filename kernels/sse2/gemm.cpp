@@ -42,20 +42,13 @@ template <size_t kRows> inline void multiply_add(__m128 (&sums)[kRows], const fl
     settle(sums);
 }
 
-/// In which order memory is asked for the rows of a product.
-enum class Streams {
-    one,          ///< that of their addresses: of what comes after the rows at hand
-    side_by_side, ///< that of their use
-};
-/// Bytes ahead of the loads, side by side.
-constexpr size_t kAhead = 512;
-
 /// y[r] = scale * (w[r] . x) for kRows rows, a cache line of each at a time. Meanwhile later lines are asked for: as
 /// one stream where rows follow each other and memory answers soon, which gives a fifth more there. Past the last row
 /// there is nothing, and a prefetch does not mind: it is an address, not an access.
-template <size_t kRows, Streams kStreams = Streams::one>
-void rows_dot(float* y, const float* w, size_t w_stride, const float* x, size_t n, float scale)
+template <size_t kRows, WeightReading kReading = WeightReading::one_stream>
+void rows_dot(float* y, const float* w, size_t w_stride, const float* x, size_t n, float scale, size_t y_stride = 1)
 {
+    constexpr size_t kAhead = kReading == WeightReading::in_places ? 256 : 512; // bytes, not as one stream
     // Four sums hide the latency of the addition: of four rows, or of every fourth vector of one row.
     constexpr size_t kSums = kRows == 1 ? kVectorsPerLine : 1;
     __m128 sums[kSums][kRows];
@@ -68,7 +61,7 @@ void rows_dot(float* y, const float* w, size_t w_stride, const float* x, size_t 
     size_t c = 0;
     for (; c + kVectorsPerLine * kLanes <= n; c += kVectorsPerLine * kLanes) {
         for (size_t r = 0; r < kRows; r++, ahead += kVectorsPerLine * kLanes) {
-            prefetch(w, kStreams == Streams::one ? ahead : r * w_stride + c + kAhead / sizeof(float));
+            prefetch(w, kReading == WeightReading::one_stream ? ahead : r * w_stride + c + kAhead / sizeof(float));
         }
 #pragma GCC unroll 4
         for (size_t i = 0; i < kVectorsPerLine; i++) {
@@ -91,19 +84,19 @@ void rows_dot(float* y, const float* w, size_t w_stride, const float* x, size_t 
         for (size_t i = 1; i < kSums; i++) {
             sum = _mm_add_ps(sum, sums[i][r]);
         }
-        y[r] = scale * sum_lanes(sum);
+        y[r * y_stride] = scale * sum_lanes(sum);
     }
 }
 
-template <Streams kStreams>
+template <WeightReading kReading>
 void strided_dots(float* y, const float* w, size_t w_stride, const float* x, size_t rows, size_t n, float scale)
 {
     size_t r = 0;
     for (; r + kGemvRows <= rows; r += kGemvRows) {
-        rows_dot<kGemvRows, kStreams>(y + r, w + r * w_stride, w_stride, x, n, scale);
+        rows_dot<kGemvRows, kReading>(y + r, w + r * w_stride, w_stride, x, n, scale);
     }
     for (; r < rows; r++) {
-        rows_dot<1, kStreams>(y + r, w + r * w_stride, w_stride, x, n, scale);
+        rows_dot<1, kReading>(y + r, w + r * w_stride, w_stride, x, n, scale);
     }
 }
 
@@ -226,12 +219,22 @@ float dot_f32(const float* a, const float* b, size_t n)
 
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    strided_dots<Streams::one>(y, w, cols, x, rows, cols, 1.0f);
+    strided_dots<WeightReading::one_stream>(y, w, cols, x, rows, cols, 1.0f);
 }
 
-void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols)
+void gemv_f32_side_by_side(float* y, const float* w, const float* x, size_t rows, size_t cols)
 {
-    strided_dots<Streams::side_by_side>(y, w, cols, x, rows, cols, 1.0f);
+    strided_dots<WeightReading::side_by_side>(y, w, cols, x, rows, cols, 1.0f);
+}
+
+void gemv_f32_in_places(float* y, const float* w, const float* x, size_t rows, size_t cols)
+{
+    const size_t each = rows / kPlaces;
+    for (size_t r = 0; r < each; r++) {
+        rows_dot<kPlaces, WeightReading::in_places>(y + r, w + r * cols, each * cols, x, cols, 1.0f, each);
+    }
+    const size_t done = kPlaces * each;
+    strided_dots<WeightReading::one_stream>(y + done, w + done * cols, cols, x, rows - done, cols, 1.0f);
 }
 
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,

@@ -103,7 +103,8 @@ struct Isa {
 namespace llmk::djiblas::sse2 {
 
 constinit const PanelKernels kPanels = kPanelProducts<>;
-constinit const PanelKernels kFarPanels = kPanelProducts<FarLoops>;
+constinit const PanelKernels kPanelsSideBySide = kPanelProducts<SideBySideLoops>;
+constinit const PanelKernels kPanelsInPlaces = kPanelProducts<InPlacesLoops>;
 
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n) { quantize_blocks(q, scales, x, n); }
 

@@ -235,10 +235,14 @@ constinit const KernelSet kSse2 = {
     .dequantize_q6_k = sse2::dequantize_q6_k,
     .quantize_input = sse2::quantize_input,
     .panels = &sse2::kPanels,
-    .gemv_f32_far = sse2::gemv_f32_far,
-    .gemv_f16_far = sse2::gemv_f16,
-    .gemv_bf16_far = sse2::gemv_bf16,
-    .panels_far = &sse2::kFarPanels,
+    .gemv_f32_side_by_side = sse2::gemv_f32_side_by_side,
+    .gemv_f16_side_by_side = sse2::gemv_f16,
+    .gemv_bf16_side_by_side = sse2::gemv_bf16,
+    .panels_side_by_side = &sse2::kPanelsSideBySide,
+    .gemv_f32_in_places = sse2::gemv_f32_in_places,
+    .gemv_f16_in_places = sse2::gemv_f16,
+    .gemv_bf16_in_places = sse2::gemv_bf16,
+    .panels_in_places = &sse2::kPanelsInPlaces,
 };
 
 } // namespace llmk::djiblas

@@ -11,7 +11,8 @@ namespace llmk::djiblas::sse2 {
 // gemm.cpp
 float dot_f32(const float* a, const float* b, size_t n);
 void gemv_f32(float* y, const float* w, const float* x, size_t rows, size_t cols);
-void gemv_f32_far(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_side_by_side(float* y, const float* w, const float* x, size_t rows, size_t cols);
+void gemv_f32_in_places(float* y, const float* w, const float* x, size_t rows, size_t cols);
 void gemm_f32(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows, size_t cols,
               size_t batch);
 void gemm_f32_exact(float* y, size_t y_stride, const float* w, const float* x, size_t x_stride, size_t rows,
@@ -47,7 +48,8 @@ void dequantize_q6_k(float* out, const uint8_t* blocks, size_t n);
 
 // panels.cpp
 extern const PanelKernels kPanels;
-extern const PanelKernels kFarPanels;
+extern const PanelKernels kPanelsSideBySide;
+extern const PanelKernels kPanelsInPlaces;
 void quantize_input(int8_t* q, InputScale* scales, const float* x, size_t n);
 
 // activations.cpp

@@ -42,21 +42,22 @@ KernelSet complete(size_t index, const CpuFeatures& cpu)
     KernelSet set = *kSets[index];
     for (size_t i = index + 1; i < std::size(kSets); i++) {
         if (is_usable(*kSets[i], cpu)) {
-            fill_missing(set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16,
-                         &KernelSet::gemv_bf16, &KernelSet::gemm_f32, &KernelSet::gemm_f32_exact,
-                         &KernelSet::quantize_q8, &KernelSet::gemv_q8, &KernelSet::gemm_q8, &KernelSet::attention_f32,
-                         &KernelSet::attention_f16, &KernelSet::attention_q8_0, &KernelSet::attention_merge,
-                         &KernelSet::pack_f16, &KernelSet::pack_q8_0, &KernelSet::softmax, &KernelSet::rmsnorm,
-                         &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh, &KernelSet::gelu_erf,
-                         &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add, &KernelSet::rope_pairs,
-                         &KernelSet::rope_halves, &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16,
-                         &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1,
-                         &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k,
-                         &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k,
-                         &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs,
-                         &KernelSet::quantize_input, &KernelSet::panels, &KernelSet::gemv_f32_far,
-                         &KernelSet::gemv_f16_far, &KernelSet::gemv_bf16_far, &KernelSet::panels_far,
-                         &KernelSet::turned, &KernelSet::gemm_f16, &KernelSet::gemm_bf16);
+            fill_missing(
+                set, *kSets[i], &KernelSet::dot_f32, &KernelSet::gemv_f32, &KernelSet::gemv_f16, &KernelSet::gemv_bf16,
+                &KernelSet::gemm_f32, &KernelSet::gemm_f32_exact, &KernelSet::quantize_q8, &KernelSet::gemv_q8,
+                &KernelSet::gemm_q8, &KernelSet::attention_f32, &KernelSet::attention_f16, &KernelSet::attention_q8_0,
+                &KernelSet::attention_merge, &KernelSet::pack_f16, &KernelSet::pack_q8_0, &KernelSet::softmax,
+                &KernelSet::rmsnorm, &KernelSet::layernorm, &KernelSet::swiglu, &KernelSet::gelu_tanh,
+                &KernelSet::gelu_erf, &KernelSet::geglu, &KernelSet::softcap, &KernelSet::add, &KernelSet::rope_pairs,
+                &KernelSet::rope_halves, &KernelSet::dequantize_f16, &KernelSet::dequantize_bf16,
+                &KernelSet::dequantize_q8_0, &KernelSet::dequantize_q4_0, &KernelSet::dequantize_q4_1,
+                &KernelSet::dequantize_q5_0, &KernelSet::dequantize_q5_1, &KernelSet::dequantize_q2_k,
+                &KernelSet::dequantize_q3_k, &KernelSet::dequantize_q4_k, &KernelSet::dequantize_q5_k,
+                &KernelSet::dequantize_q6_k, &KernelSet::dequantize_iq4_nl, &KernelSet::dequantize_iq4_xs,
+                &KernelSet::quantize_input, &KernelSet::panels, &KernelSet::gemv_f32_side_by_side,
+                &KernelSet::gemv_f16_side_by_side, &KernelSet::gemv_bf16_side_by_side, &KernelSet::panels_side_by_side,
+                &KernelSet::gemv_f32_in_places, &KernelSet::gemv_f16_in_places, &KernelSet::gemv_bf16_in_places,
+                &KernelSet::panels_in_places, &KernelSet::turned, &KernelSet::gemm_f16, &KernelSet::gemm_bf16);
         }
     }
     return set;
@@ -86,6 +87,12 @@ Error unusable_set(const KernelSet& set, const CpuFeatures& cpu)
 bool is_baseline(const KernelSet& set) { return (set.features & ~djiblas::kFeatureSse2) == 0; }
 
 } // namespace
+
+std::string_view weight_reading_name(WeightReading reading)
+{
+    constexpr std::string_view kNames[djiblas::kWeightReadings] = {"as one stream", "side by side", "in four places"};
+    return kNames[static_cast<size_t>(reading)];
+}
 
 std::span<const KernelSet* const> kernel_sets() { return kSets; }
 

@@ -10,6 +10,10 @@
 namespace llmk {
 
 using djiblas::KernelSet;
+using djiblas::WeightReading;
+
+/// "as one stream", ...: as it is printed.
+std::string_view weight_reading_name(WeightReading reading);
 
 /// Best first by expectation; calibration decides.
 std::span<const KernelSet* const> kernel_sets();

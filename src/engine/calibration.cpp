@@ -161,31 +161,38 @@ void calibrate_memory(Platform& platform, Session& session, const ModelDesc& des
 {
     // Pieces of a large model are so much together that none is in a cache when its turn comes again.
     constexpr size_t kMostPieces = 9;
-    constexpr size_t kPasses = 2 * kMostPieces;
-    set.far_memory = false;
+    constexpr size_t kWays = djiblas::kWeightReadings;
+    constexpr size_t kPasses = kWays * kMostPieces;
+    set.reading = WeightReading::one_stream;
     calibration.memory = {};
     if (session.context() == session.length()) {
         return;
     }
     const uint64_t layers = layers_for(platform, session, desc.block_count);
     const size_t pieces = std::clamp<size_t>(desc.block_count / layers, 1, kMostPieces);
-    uint64_t best[2][kMostPieces];
-    std::fill_n(best[0], 2 * kMostPieces, UINT64_MAX);
+    uint64_t best[kWays][kMostPieces];
+    std::fill_n(best[0], kPasses, UINT64_MAX);
     for (size_t pass = 0; pass < kPasses; ++pass) {
         const size_t piece = pass % pieces;
-        const size_t way = (pass / pieces + piece) % 2;
-        set.far_memory = way != 0;
+        const size_t way = (pass / pieces + piece) % kWays;
+        set.reading = static_cast<WeightReading>(way);
         best[way][piece] = std::min(best[way][piece], session.time_pass(1, layers, piece * layers));
     }
-    double shares[kMostPieces];
-    for (size_t piece = 0; piece < pieces; ++piece) {
-        shares[piece] =
-            static_cast<double>(best[1][piece]) / static_cast<double>(std::max<uint64_t>(best[0][piece], 1));
-        calibration.memory.near_ticks += best[0][piece] / pieces;
-        calibration.memory.far_ticks += best[1][piece] / pieces;
+    set.reading = WeightReading::one_stream;
+    double least = 1.0 - 1.0 / 30.0;
+    for (size_t way = 0; way < kWays; ++way) {
+        double shares[kMostPieces];
+        for (size_t piece = 0; piece < pieces; ++piece) {
+            shares[piece] =
+                static_cast<double>(best[way][piece]) / static_cast<double>(std::max<uint64_t>(best[0][piece], 1));
+            calibration.memory.ticks[way] += best[way][piece] / pieces;
+        }
+        std::sort(shares, shares + pieces);
+        if (shares[pieces / 2] < least) {
+            least = shares[pieces / 2];
+            set.reading = static_cast<WeightReading>(way);
+        }
     }
-    std::sort(shares, shares + pieces);
-    set.far_memory = shares[pieces / 2] < 1.0 - 1.0 / 30.0;
 }
 
 } // namespace llmk

@@ -18,8 +18,7 @@ struct ProcessorTiming {
 
 /// What calibration saw of memory: passes of one token through the same layers. 0: no measurement.
 struct MemoryTiming {
-    uint64_t near_ticks = 0; ///< weights read as one stream
-    uint64_t far_ticks = 0;  ///< KernelSet::far_memory
+    uint64_t ticks[djiblas::kWeightReadings] = {}; ///< by WeightReading
 };
 
 struct Calibration {
@@ -42,9 +41,9 @@ void use_processors(Platform& platform, size_t most);
 /// calibrate_kernels must have run.
 void calibrate_processors(Platform& platform, Session& session, Calibration& calibration);
 
-/// Times how the weights are read, of `set`, which must be the one that the session runs on, and leaves the faster way
-/// in set.far_memory: far ahead and side by side where that saves a thirtieth. Nothing is measured where the context
-/// has no room for a token.
+/// Times how the weights are read, of `set`, which must be the one that the session runs on, and leaves the fastest way
+/// in set.reading: another than one stream where that saves a thirtieth. Nothing is measured where the context has no
+/// room for a token.
 void calibrate_memory(Platform& platform, Session& session, const ModelDesc& desc, KernelSet& set,
                       Calibration& calibration);
 

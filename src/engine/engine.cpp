@@ -78,8 +78,8 @@ Result<void> Engine::use_kernels(std::string_view name)
 void Engine::note_kernels()
 {
     const std::string_view how = m_kernels.forced ? "forced" : m_kernels.measured ? "measured" : "expected";
-    note(LogCode::kernels, Text<101>("SGEMM {}, attention {}: {}{}", m_kernels.gemm.title, m_kernels.attention.title,
-                                     how, m_kernels.gemm.far_memory ? "; weights are read side by side" : ""));
+    note(LogCode::kernels, Text<101>("SGEMM {}, attention {}: {}; weights are read {}", m_kernels.gemm.title,
+                                     m_kernels.attention.title, how, weight_reading_name(m_kernels.gemm.reading)));
 }
 
 Result<void> Engine::use_attention(std::string_view name)

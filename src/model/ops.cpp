@@ -36,6 +36,19 @@ struct WeightKernel {
     void (*read_row)(float* out, const Tensor& tensor, uint64_t row);
 };
 
+/// One of each kind of product for each WeightReading, in its order.
+template <class Kernel> using ByReading = Kernel KernelSet:: * [djiblas::kWeightReadings];
+
+constexpr ByReading<decltype(KernelSet::gemv_f32)> kGemvF32 = {&KernelSet::gemv_f32, &KernelSet::gemv_f32_side_by_side,
+                                                               &KernelSet::gemv_f32_in_places};
+constexpr ByReading<const djiblas::PanelKernels*> kPanels = {&KernelSet::panels, &KernelSet::panels_side_by_side,
+                                                             &KernelSet::panels_in_places};
+
+template <class Kernel> Kernel read_as_chosen(const KernelSet& kernels, const ByReading<Kernel>& products)
+{
+    return kernels.*products[static_cast<size_t>(kernels.reading)];
+}
+
 djiblas::TurnedInput turned_input(const Activation& input) { return {input.turned, input.batch, input.cols}; }
 
 void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor& weight, const Activation& input,
@@ -43,8 +56,7 @@ void rows_f32(const KernelSet& kernels, float* y, size_t y_stride, const Tensor&
 {
     const float* w = weight.f32() + first * weight.cols;
     if (input.batch == 1) {
-        const auto gemv = kernels.far_memory ? kernels.gemv_f32_far : kernels.gemv_f32;
-        gemv(y + first, w, input.f32, count, weight.cols);
+        read_as_chosen(kernels, kGemvF32)(y + first, w, input.f32, count, weight.cols);
         return;
     }
     if (input.turned != nullptr && kernels.turned->pays(input.batch)) {
@@ -191,7 +203,7 @@ void rows_panels(const KernelSet& kernels, float* y, size_t y_stride, const Tens
         return;
     }
     const djiblas::PanelInput x{input.q8, row_stride<int8_t>(input.cols), input.panel_scales, input.batch, input.cols};
-    const auto* panels_by = kernels.far_memory && input.batch == 1 ? kernels.panels_far : kernels.panels;
+    const auto* panels_by = input.batch == 1 ? read_as_chosen(kernels, kPanels) : kernels.panels;
     panels_by->product[type](y + first, y_stride, rows.at(first, 0), panels, x);
 }
 
@@ -213,16 +225,20 @@ template <DequantizeMember kMember> void rows_blocks(const KernelSet& kernels, f
 
 /// The kernels of F16 or BF16.
 struct HalfKernels {
-    decltype(KernelSet::gemv_f16) KernelSet::*gemv;
-    decltype(KernelSet::gemv_f16) KernelSet::*far;
+    ByReading<decltype(KernelSet::gemv_f16)> gemv;
     decltype(KernelSet::gemm_f16) KernelSet::*gemm;
     djiblas::TurnedProduct djiblas::TurnedGemm::*turned;
     DequantizeMember dequantize;
 };
-constexpr HalfKernels kF16 = {&KernelSet::gemv_f16, &KernelSet::gemv_f16_far, &KernelSet::gemm_f16,
-                              &djiblas::TurnedGemm::f16, &KernelSet::dequantize_f16};
-constexpr HalfKernels kBf16 = {&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_far, &KernelSet::gemm_bf16,
-                               &djiblas::TurnedGemm::bf16, &KernelSet::dequantize_bf16};
+constexpr HalfKernels kF16 = {{&KernelSet::gemv_f16, &KernelSet::gemv_f16_side_by_side, &KernelSet::gemv_f16_in_places},
+                              &KernelSet::gemm_f16,
+                              &djiblas::TurnedGemm::f16,
+                              &KernelSet::dequantize_f16};
+constexpr HalfKernels kBf16 = {
+    {&KernelSet::gemv_bf16, &KernelSet::gemv_bf16_side_by_side, &KernelSet::gemv_bf16_in_places},
+    &KernelSet::gemm_bf16,
+    &djiblas::TurnedGemm::bf16,
+    &KernelSet::dequantize_bf16};
 
 template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, float* y, size_t y_stride,
                                                    const Tensor& weight, const Activation& input, size_t first,
@@ -230,8 +246,7 @@ template <const HalfKernels& kHalf> void rows_half(const KernelSet& kernels, flo
 {
     const uint8_t* const w = BlockRows(weight).at(first, 0);
     if (input.batch == 1) {
-        const auto gemv = kernels.*(kernels.far_memory ? kHalf.far : kHalf.gemv);
-        gemv(y + first, w, input.f32, count, weight.cols);
+        read_as_chosen(kernels, kHalf.gemv)(y + first, w, input.f32, count, weight.cols);
     } else if (input.turned != nullptr) {
         (kernels.turned->*kHalf.turned)(y + first, y_stride, w, count, turned_input(input));
     } else if (const auto gemm = kernels.*kHalf.gemm; gemm != nullptr) {
@@ -319,12 +334,12 @@ struct Cuts {
     }
 };
 
-/// Blocks that kernels take at a time: two of some products with one row of input, with more rows two or three. Less
-/// where each processor would not have some of them to share.
+/// Blocks that kernels take at a time: four of some products with one row of input (WeightReading::in_places), or two;
+/// with more rows two or three. Less where each processor would not have some of them to share.
 size_t blocks_together(size_t batch, size_t blocks, size_t processors)
 {
     const size_t each = blocks / (kStreamsPerProcessor * processors);
-    const size_t most = batch > 1 ? 6 : 2;
+    const size_t most = batch > 1 ? 6 : djiblas::kPlaces;
     return each >= most ? most : each >= 2 ? 2 : 1;
 }
 

@@ -206,10 +206,13 @@ void report_kernels(Engine& engine, LineSink& out)
     const auto microseconds = [&](uint64_t ticks) { return ticks * 1000000 / engine.platform().ticks_per_second(); };
     out.line("SGEMM and the rest: {} ({})", choice.gemm.title, choice.gemm.name);
     out.line("attention: {} ({})", choice.attention.title, choice.attention.name);
-    if (const MemoryTiming& memory = calibration.memory; memory.near_ticks != 0) {
-        out.line("weights: read {} (one stream {} us, side by side {} us)",
-                 choice.gemm.far_memory ? "side by side" : "as one stream", microseconds(memory.near_ticks),
-                 microseconds(memory.far_ticks));
+    if (const MemoryTiming& memory = calibration.memory; memory.ticks[0] != 0) {
+        Text<120> times;
+        for (size_t way = 0; way < djiblas::kWeightReadings; ++way) {
+            format(times, "{}{} {} us", way == 0 ? "" : ", ", weight_reading_name(static_cast<WeightReading>(way)),
+                   microseconds(memory.ticks[way]));
+        }
+        out.line("weights: read {} ({})", weight_reading_name(choice.gemm.reading), times);
     }
     if (!choice.measured) {
         const bool emulated = engine.cpu().emulated;

@@ -253,10 +253,14 @@ void register_panels(const char* type_name, const KernelSet& set, PanelType type
             ->Args({2048, 5632, 128})
             ->Args({65536, 2048, 1});
     }
-    if (set.panels_far != nullptr) {
-        const std::string name = std::string("panels_far_") + type_name + "/" + set.name;
-        benchmark::RegisterBenchmark(name.c_str(), panels, *set.panels_far, type)->Args({65536, 2048, 1});
-    }
+    const auto register_reading = [&](const char* reading, const llmk::djiblas::PanelKernels* kernels) {
+        if (kernels != nullptr) {
+            const std::string name = std::string("panels_") + reading + "_" + type_name + "/" + set.name;
+            benchmark::RegisterBenchmark(name.c_str(), panels, *kernels, type)->Args({65536, 2048, 1});
+        }
+    };
+    register_reading("side_by_side", set.panels_side_by_side);
+    register_reading("in_places", set.panels_in_places);
     if (set.bf16_panels != nullptr) {
         const std::string name = std::string("panels_") + type_name + "/" + set.name;
         benchmark::RegisterBenchmark(name.c_str(), bf16_panels, set, type)
@@ -297,11 +301,14 @@ const bool kRegistered = [] {
                 ->Args({2048, 5632, 128});
         }
         register_gemv("gemv_f32" + name, gemv_f32, set->gemv_f32);
-        register_gemv("gemv_f32_far" + name, gemv_f32, set->gemv_f32_far);
+        register_gemv("gemv_f32_side_by_side" + name, gemv_f32, set->gemv_f32_side_by_side);
+        register_gemv("gemv_f32_in_places" + name, gemv_f32, set->gemv_f32_in_places);
         register_gemv("gemv_f16" + name, gemv_half, set->gemv_f16);
-        register_gemv("gemv_f16_far" + name, gemv_half, set->gemv_f16_far);
+        register_gemv("gemv_f16_side_by_side" + name, gemv_half, set->gemv_f16_side_by_side);
+        register_gemv("gemv_f16_in_places" + name, gemv_half, set->gemv_f16_in_places);
         register_gemv("gemv_bf16" + name, gemv_half, set->gemv_bf16);
-        register_gemv("gemv_bf16_far" + name, gemv_half, set->gemv_bf16_far);
+        register_gemv("gemv_bf16_side_by_side" + name, gemv_half, set->gemv_bf16_side_by_side);
+        register_gemv("gemv_bf16_in_places" + name, gemv_half, set->gemv_bf16_in_places);
         benchmark::RegisterBenchmark(("gemm_q8" + name).c_str(), gemm_q8, *set)
             ->Args({768, 288, 32, 1})
             ->Args({5632, 2048, 64, 1})

@@ -89,22 +89,25 @@ TEST_P(FloatCheck, Gemv)
 }
 
 /// To the bit, by fours and what is left of them, past several turns and every remainder.
-TEST_P(FloatCheck, FarMemoryChangesNoBit)
+TEST_P(FloatCheck, HowWeightsAreReadChangesNoBit)
 {
-    ASSERT_EQ(GetParam()->gemv_f32 == nullptr, GetParam()->gemv_f32_far == nullptr);
+    ASSERT_EQ(GetParam()->gemv_f32 == nullptr, GetParam()->gemv_f32_side_by_side == nullptr);
+    ASSERT_EQ(GetParam()->gemv_f32 == nullptr, GetParam()->gemv_f32_in_places == nullptr);
     for (size_t rows = 0; rows <= kMaxRows; rows++) {
         for (size_t cols = 0; cols <= 2 * kMaxDotColumns; cols++) {
             const size_t offset = (rows + cols) % 4;
             const Input<float> w = input(rows * cols, offset);
             const Input<float> x = input(cols, 3 - offset);
-            Output<float> got(rows, offset);
             std::vector<float> want(rows);
-            set().gemv_f32_far(got.data(), w.data(), x.data(), rows, cols);
             set().gemv_f32(want.data(), w.data(), x.data(), rows, cols);
-            ASSERT_TRUE(got.intact()) << rows << "x" << cols;
-            for (size_t r = 0; r < rows; r++) {
-                ASSERT_EQ(__builtin_bit_cast(uint32_t, got[r]), __builtin_bit_cast(uint32_t, want[r]))
-                    << rows << "x" << cols << " row " << r;
+            for (const auto gemv : {set().gemv_f32_side_by_side, set().gemv_f32_in_places}) {
+                Output<float> got(rows, offset);
+                gemv(got.data(), w.data(), x.data(), rows, cols);
+                ASSERT_TRUE(got.intact()) << rows << "x" << cols;
+                for (size_t r = 0; r < rows; r++) {
+                    ASSERT_EQ(__builtin_bit_cast(uint32_t, got[r]), __builtin_bit_cast(uint32_t, want[r]))
+                        << rows << "x" << cols << " row " << r;
+                }
             }
         }
     }

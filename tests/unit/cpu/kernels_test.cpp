@@ -32,13 +32,13 @@ const CpuFeatures& baseline()
     return cpu;
 }
 
-/// All after the name, title and features is pointers, up to far_memory: none may be null, the ones added tomorrow
+/// All after the name, title and features is pointers, up to `reading`: none may be null, the ones added tomorrow
 /// included, but for the last four, which few sets have.
 bool is_complete(const KernelSet& set)
 {
     constexpr size_t kFirst = offsetof(KernelSet, dot_f32);
     constexpr size_t kEnd = offsetof(KernelSet, bf16_panels);
-    static_assert((kEnd - kFirst) % sizeof(void*) == 0 && kEnd + 4 * sizeof(void*) == offsetof(KernelSet, far_memory));
+    static_assert((kEnd - kFirst) % sizeof(void*) == 0 && kEnd + 4 * sizeof(void*) == offsetof(KernelSet, reading));
     for (size_t at = kFirst; at < kEnd; at += sizeof(void*)) {
         uintptr_t pointer = 0;
         std::memcpy(&pointer, reinterpret_cast<const char*>(&set) + at, sizeof pointer);

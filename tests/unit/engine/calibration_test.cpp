@@ -13,7 +13,8 @@ struct Bench {
     TinyEngine tiny;
     std::map<std::string, uint64_t> ticks; ///< that a look at the clock adds: what a pass takes, by the set in use
     std::map<size_t, uint64_t> percent;    ///< of it, by the processors in use; 100 where nothing is said
-    uint64_t far_percent = 100;            ///< of it, where weights are read side by side
+    /// Of it, by how weights are read; 100 where nothing is said.
+    std::map<WeightReading, uint64_t> reading_percent;
 
     explicit Bench(std::map<std::string, uint64_t> costs = {}) : ticks(std::move(costs))
     {
@@ -22,7 +23,8 @@ struct Bench {
             EXPECT_STREQ(kernels.gemm.name, kernels.attention.name);
             const uint64_t cost = ticks.contains(kernels.gemm.name) ? ticks[kernels.gemm.name] : 1000;
             const size_t count = tiny.platform.processor_count();
-            const uint64_t share = kernels.gemm.far_memory ? far_percent : 100;
+            const WeightReading reading = kernels.gemm.reading;
+            const uint64_t share = reading_percent.contains(reading) ? reading_percent[reading] : 100;
             return cost * (percent.contains(count) ? percent[count] : 100) / 100 * share / 100;
         };
     }
@@ -134,20 +136,24 @@ TEST(Calibration, ANumberThatWasAskedForStays)
     EXPECT_EQ(bench.tiny.engine->calibration().processors[0].count, 0u);
 }
 
-TEST(Calibration, WeightsAreReadSideBySideWhereThatIsFaster)
+TEST(Calibration, WeightsAreReadInTheWayThatIsFastest)
 {
     Bench bench;
-    bench.far_percent = 90;
+    bench.reading_percent = {{WeightReading::side_by_side, 90}, {WeightReading::in_places, 92}};
     bench.measure();
-    EXPECT_TRUE(bench.tiny.engine->kernels().gemm.far_memory);
-    EXPECT_EQ(bench.tiny.engine->calibration().memory.near_ticks, 1000u);
-    EXPECT_EQ(bench.tiny.engine->calibration().memory.far_ticks, 900u);
-    bench.far_percent = 98;
+    EXPECT_EQ(bench.tiny.engine->kernels().gemm.reading, WeightReading::side_by_side);
+    EXPECT_EQ(bench.tiny.engine->calibration().memory.ticks[0], 1000u);
+    EXPECT_EQ(bench.tiny.engine->calibration().memory.ticks[1], 900u);
+    EXPECT_EQ(bench.tiny.engine->calibration().memory.ticks[2], 920u);
+    bench.reading_percent = {{WeightReading::side_by_side, 92}, {WeightReading::in_places, 90}};
     bench.measure();
-    EXPECT_FALSE(bench.tiny.engine->kernels().gemm.far_memory) << "not faster by a thirtieth";
-    bench.far_percent = 90;
+    EXPECT_EQ(bench.tiny.engine->kernels().gemm.reading, WeightReading::in_places);
+    bench.reading_percent = {{WeightReading::side_by_side, 98}, {WeightReading::in_places, 98}};
+    bench.measure();
+    EXPECT_EQ(bench.tiny.engine->kernels().gemm.reading, WeightReading::one_stream) << "not faster by a thirtieth";
+    bench.reading_percent = {{WeightReading::in_places, 90}};
     ASSERT_TRUE(bench.tiny.engine->use_kernels("sse2").ok());
-    EXPECT_TRUE(bench.tiny.engine->kernels().gemm.far_memory) << "an order says nothing of memory";
+    EXPECT_EQ(bench.tiny.engine->kernels().gemm.reading, WeightReading::in_places) << "an order says nothing of memory";
     EXPECT_TRUE(bench.tiny.engine->kernels().forced);
 }
 
@@ -175,7 +181,7 @@ TEST(Calibration, AFullContextLeavesTheChoiceByExpectation)
     ASSERT_TRUE(tiny.engine->use_kernels("auto").ok());
     EXPECT_EQ(tiny.engine->calibration().layers, 0u);
     EXPECT_FALSE(tiny.engine->kernels().measured);
-    EXPECT_EQ(tiny.engine->calibration().memory.near_ticks, 0u);
+    EXPECT_EQ(tiny.engine->calibration().memory.ticks[0], 0u);
     EXPECT_EQ(tiny.session().length(), 16u);
 }
 
