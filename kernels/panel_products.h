@@ -56,17 +56,27 @@ template <class Type, Reading kReading> struct StreamAhead {
 
 /// Asks for the next unit of each of the places, a line of each in turn, while their units at hand are used.
 template <class Type> struct PlacesAhead {
-    uintptr_t next;   ///< unit of the first place
-    size_t apart;     ///< bytes from place to place
-    size_t asked = 0; ///< lines
+    uintptr_t next[kPlaces]; ///< to be asked for, beginning with the place whose turn it is
 
-    template <size_t kCount> void fetch(size_t, size_t i, size_t parts)
+    /// What kCount blocks hold, but of all places. The last part moves on.
+    template <size_t kCount> [[gnu::always_inline]] void fetch(size_t, size_t i, size_t parts)
     {
-        for (size_t n = i * kLines<Type, kCount> / parts; n < (i + 1) * kLines<Type, kCount> / parts; n++) {
-            const uintptr_t at = next + asked % kPlaces * apart + asked / kPlaces * kLineBytes;
-            // Not __builtin_prefetch: a loop of nothing else may be taken for one without effect.
-            asm volatile("prefetcht0 (%0)" : : "r"(at));
-            asked++;
+        constexpr size_t kAll = kLines<Type, kCount>;
+#pragma GCC unroll 16
+        for (size_t n = 0; n < kAll; n++) {
+            if (n >= i * kAll / parts && n < (i + 1) * kAll / parts) {
+                const uintptr_t at = next[n % kPlaces] + n / kPlaces * kLineBytes;
+                // Not __builtin_prefetch: a loop of nothing else may be taken for one without effect.
+                asm volatile("prefetcht0 %0" : : "m"(*reinterpret_cast<const char*>(at)));
+            }
+        }
+        if (i + 1 == parts) {
+            uintptr_t moved[kPlaces];
+            for (size_t place = 0; place < kPlaces; place++) {
+                const size_t asked = kAll / kPlaces + (place < kAll % kPlaces);
+                moved[(place + kPlaces - kAll % kPlaces) % kPlaces] = next[place] + asked * kLineBytes;
+            }
+            __builtin_memcpy(next, moved, sizeof next);
         }
     }
 };
@@ -161,7 +171,7 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
     typename Set::Input inputs[kCount];
 #pragma GCC unroll 2
     for (size_t n = 0; n < kCount; n++) {
-        const size_t b = Type::block(first + n);
+        const size_t b = Type::block(first | n);
         inputs[n] = Set::input(q + b * kInputBlock, scales[b]);
     }
 #pragma GCC unroll 8
@@ -170,7 +180,7 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
         ahead.template fetch<kCount>(first, i, kQuads);
 #pragma GCC unroll 2
         for (size_t n = 0; n < kCount; n++) {
-            const size_t b = Type::block(first + n);
+            const size_t b = Type::block(first | n);
 #pragma GCC unroll 4
             for (size_t p = 0; p < kParts; p++) {
                 dots[n][p].add(parts[p], b, i, parts[p].code(b, place), inputs[n]);
@@ -179,7 +189,7 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
     }
 #pragma GCC unroll 2
     for (size_t n = 0; n < kCount; n++) {
-        const size_t b = Type::block(first + n);
+        const size_t b = Type::block(first | n);
 #pragma GCC unroll 4
         for (size_t p = 0; p < kParts; p++) {
             sums[p].add(parts[p], b, dots[n][p].sums, scales[b]);
@@ -208,9 +218,10 @@ inline void add_unit(Sum<Type>* sums, const uint8_t* unit, const int8_t* q, cons
         asm("" : "+r"(end)); // or all steps of a unit would follow each other
     }
     for (size_t b = 0; b < end; b += kSteps<Type> * kTogether) {
+        const size_t first = b & ~(kSteps<Type> * kTogether - 1); // b, so that the compiler knows its last bits
 #pragma GCC unroll 2
         for (size_t step = 0; step < kSteps<Type>; step++) {
-            add_blocks<Type, kTogether, Isa>(sums, parts, b + step * kTogether, q, scales, ahead);
+            add_blocks<Type, kTogether, Isa>(sums, parts, first | step * kTogether, q, scales, ahead);
         }
     }
     for (size_t p = 0; p < kParts; p++) {
@@ -239,7 +250,8 @@ template <class Type> void rows_in_places(float* y, const uint8_t* panel, size_t
     const size_t apart_bytes = apart * panel_bytes;
     Sum<Type> sums[kPlaces][kParts] = {};
     for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
-        PlacesAhead<Type> ahead = {reinterpret_cast<uintptr_t>(panel) + Type::kUnitBytes, apart_bytes};
+        const uintptr_t next = reinterpret_cast<uintptr_t>(panel) + Type::kUnitBytes;
+        PlacesAhead<Type> ahead = {{next, next + apart_bytes, next + 2 * apart_bytes, next + 3 * apart_bytes}};
 #pragma GCC unroll 1
         for (size_t place = 0; place < kPlaces; place++) {
             add_unit(sums[place], panel + place * apart_bytes, q, scales, ahead);

@@ -264,7 +264,7 @@ struct Q5K : SixBit<Q5K, PanelType::q5_k, 31> {
 };
 
 struct Q6K : Super<Q6K, PanelType::q6_k, 63, 2, 32, false> {
-    static constexpr size_t block(size_t i) { return kIntegerScales ? i / 4 * 4 + i % 2 * 2 + i / 2 % 2 : i; }
+    static constexpr size_t block(size_t i) { return kIntegerScales ? i / 4 * 4 | i % 2 * 2 | i / 2 % 2 : i; }
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
