@@ -254,7 +254,7 @@ TEST_P(ActivationCheck, SoftcapOfStrangeValues)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, ActivationCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, ActivationCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 

@@ -460,7 +460,7 @@ TEST_P(AttentionCheck, PackQ80)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, AttentionCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, AttentionCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 

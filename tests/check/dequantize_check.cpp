@@ -102,7 +102,7 @@ TEST_P(DequantizeCheck, EveryBinary16)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, DequantizeCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, DequantizeCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 

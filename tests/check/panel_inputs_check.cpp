@@ -132,7 +132,7 @@ TEST_P(PanelInputsCheck, WhatIsNoNumberSpoilsItsBlockOnly)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, PanelInputsCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, PanelInputsCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 

@@ -206,7 +206,7 @@ TEST_P(Q8Check, NanScalesShow)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Q8Check, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, Q8Check, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 

@@ -55,6 +55,9 @@ protected:
     void SetUp() override
     {
         KernelCheck::SetUp();
+        if (IsSkipped()) {
+            return;
+        }
         ASSERT_EQ(set().turned != nullptr, (set().features & djiblas::kFeatureAvx2) != 0);
     }
 
@@ -197,12 +200,10 @@ TEST_P(TurnedCheck, NanAndInfinityStayInTheirOutputs)
 /// Sets that have no such products of their own or from below take gemm_f32's.
 std::vector<const KernelSet*> turning_sets()
 {
-    std::vector<const KernelSet*> sets = runnable_sets();
+    std::vector<const KernelSet*> sets = all_sets();
     std::erase_if(sets, [](const KernelSet* set) { return (set->features & djiblas::kFeatureAvx2) == 0; });
     return sets;
 }
-
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(TurnedCheck);
 
 INSTANTIATE_TEST_SUITE_P(Sets, TurnedCheck, testing::ValuesIn(turning_sets()), set_name);
 

@@ -261,7 +261,7 @@ TEST_P(VectorCheck, RopeLayouts)
     EXPECT_EQ(halves, (std::vector<float>{-3, -4, 1, 2, 5, -8, -9, 6, 7, 10}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, VectorCheck, testing::ValuesIn(runnable_sets()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, VectorCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 
