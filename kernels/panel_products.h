@@ -19,9 +19,10 @@ struct Reading {
     size_t near;   ///< likewise, for the first-level cache
 };
 
-/// Steps of a block or two that follow each other without a jump. Two make the shifts of types with two scales to 32
-/// columns constants.
+/// Steps of kTogether blocks that follow each other without a jump, so that shifts and places of scales are constants.
 template <class Type> constexpr size_t kSteps = Type::kGroups;
+template <class Type>
+requires(Type::kIntegerScales) constexpr size_t kSteps<Type> = 2;
 
 /// Memory answers soon, and likes one stream best.
 constexpr Reading kNearMemory = {1, 0, 12288};
@@ -40,6 +41,7 @@ constexpr size_t kLines = (kCount * (Type::kUnitBytes / Type::kBlocks) + kLineBy
 template <class Type, Reading kReading> struct StreamAhead {
     uintptr_t unit; ///< at hand
 
+    void begin() {}
     /// Of kCount blocks from block b on, the i-th of `parts` parts. The address may lie past the end of the weights; a
     /// prefetch does not mind.
     template <size_t kCount> void fetch(size_t b, size_t i, size_t parts)
@@ -54,15 +56,39 @@ template <class Type, Reading kReading> struct StreamAhead {
     }
 };
 
-/// Asks for the next unit of each of the places, a line of each in turn, while their units at hand are used.
+/// Asks for units to come of each of the places, a line of each in turn, while their units at hand are used. As much
+/// is asked for as is used.
 template <class Type> struct PlacesAhead {
+    static constexpr size_t kUnitLines = kLines<Type, Type::kBlocks>;
+    /// What a step asks for; what is left is asked for in the beginning, while scales are unpacked.
+    static constexpr size_t kStepLines =
+        Type::kBlocks == 1 ? kUnitLines : (kUnitLines - kPlaces) / (Type::kBlocks / Type::kTogether);
+    /// Units are used one after the other, so what is asked for of a place lags a part of a unit behind that of the
+    /// place before: it would have to stay in the first-level cache without need. Short units may.
+    static constexpr size_t kLag = Type::kBlocks == 1 ? 0 : Type::kUnitBytes / kPlaces;
+
     uintptr_t next[kPlaces]; ///< to be asked for, beginning with the place whose turn it is
 
-    /// What kCount blocks hold, but of all places. The last part moves on.
-    template <size_t kCount> [[gnu::always_inline]] void fetch(size_t, size_t i, size_t parts)
+    /// While the units that begin at `unit`, and so many bytes further each, are used.
+    static PlacesAhead of(const uint8_t* unit, size_t apart_bytes)
     {
-        constexpr size_t kAll = kLines<Type, kCount>;
-#pragma GCC unroll 16
+        const uintptr_t first = reinterpret_cast<uintptr_t>(unit) + Type::kUnitBytes;
+        const size_t apart = apart_bytes - kLag;
+        return {{first, first + apart, first + 2 * apart, first + 3 * apart}};
+    }
+    void begin() { ask<kUnitLines - Type::kBlocks / Type::kTogether * kStepLines>(0, 1); }
+    /// The i-th of `parts` parts of a step.
+    template <size_t kCount> void fetch(size_t, size_t i, size_t parts)
+    {
+        static_assert(kCount == Type::kTogether);
+        ask<kStepLines>(i, parts);
+    }
+
+private:
+    /// The i-th of `parts` parts of kAll lines. The last part moves on.
+    template <size_t kAll> [[gnu::always_inline]] void ask(size_t i, size_t parts)
+    {
+#pragma GCC unroll 32
         for (size_t n = 0; n < kAll; n++) {
             if (n >= i * kAll / parts && n < (i + 1) * kAll / parts) {
                 const uintptr_t at = next[n % kPlaces] + n / kPlaces * kLineBytes;
@@ -88,13 +114,14 @@ constexpr size_t kUnrolledTokens = 8;
 template <class Type, size_t kTokens, size_t kTileParts>
 void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
 {
+    using Unit = Unpacked<Type>;
     const size_t blocks = x.cols / kInputBlock;
     const size_t scale_stride = x.stride / kInputBlock;
     const int8_t* q = x.q + token * x.stride;
     const InputScale* scales = x.scales + token * scale_stride;
-    Sum<Type> sums[kTokens][kTileParts] = {};
+    Sum<Unit> sums[kTokens][kTileParts] = {};
     for (size_t block = 0; block < blocks; block += Type::kBlocks, panel += Type::kUnitBytes) {
-        Type parts[kTileParts];
+        Unit parts[kTileParts];
         for (size_t p = 0; p < kTileParts; p++) {
             parts[p].load(panel, first_part + p);
         }
@@ -111,7 +138,7 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
                 Words codes[kQuads];
                 parts[p].codes(b, codes);
                 const auto add = [&](size_t t) {
-                    Dot<Type, Isa> dot;
+                    Dot<Unit, Isa> dot;
                     dot.take(parts[p], b, codes, inputs[t]);
                     sums[t][p].add(parts[p], b, dot.sums, scales[t * scale_stride + at]);
                 };
@@ -142,13 +169,13 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
     }
 }
 
-/// kCount blocks of a unit by one row of input, from the i-th on. The unit's part of that row begins at q.
+/// kCount blocks (up to four) of a unit by one row of input, from the i-th on. The unit's part of that row begins at q.
 template <class Type, size_t kCount, class Set, class Ahead> inline void
 add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const InputScale* scales, Ahead& ahead)
 {
 #pragma GCC unroll 2
     for (size_t n = 0; n < kCount; n++) {
-        ahead.template fetch<1>(i + n, 0, 1);
+        ahead.template fetch<kCount>(i, n, kCount);
         const size_t b = Type::block(i + n);
         const typename Set::Input input = Set::input(q + b * kInputBlock, scales[b]);
 #pragma GCC unroll 4
@@ -169,7 +196,7 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
 {
     Dot<Type, Set> dots[kCount][kParts];
     typename Set::Input inputs[kCount];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (size_t n = 0; n < kCount; n++) {
         const size_t b = Type::block(first | n);
         inputs[n] = Set::input(q + b * kInputBlock, scales[b]);
@@ -178,16 +205,16 @@ requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts
     for (size_t i = 0; i < kQuads; i++) {
         const size_t place = Dot<Type, Set>::place(i);
         ahead.template fetch<kCount>(first, i, kQuads);
-#pragma GCC unroll 2
-        for (size_t n = 0; n < kCount; n++) {
-            const size_t b = Type::block(first | n);
 #pragma GCC unroll 4
-            for (size_t p = 0; p < kParts; p++) {
+        for (size_t p = 0; p < kParts; p++) {
+#pragma GCC unroll 4
+            for (size_t n = 0; n < kCount; n++) {
+                const size_t b = Type::block(first | n);
                 dots[n][p].add(parts[p], b, i, parts[p].code(b, place), inputs[n]);
             }
         }
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (size_t n = 0; n < kCount; n++) {
         const size_t b = Type::block(first | n);
 #pragma GCC unroll 4
@@ -209,6 +236,9 @@ template <class Type, class Ahead>
 inline void add_unit(Sum<Type>* sums, const uint8_t* unit, const int8_t* q, const InputScale* scales, Ahead& ahead)
 {
     constexpr size_t kTogether = Type::kTogether;
+    // Or the compiler keeps what it made of the input for the next unit, which takes longer to load than to make.
+    asm("" : "+r"(q));
+    ahead.begin();
     Type parts[kParts];
     for (size_t p = 0; p < kParts; p++) {
         parts[p].load(unit, p);
@@ -250,8 +280,7 @@ template <class Type> void rows_in_places(float* y, const uint8_t* panel, size_t
     const size_t apart_bytes = apart * panel_bytes;
     Sum<Type> sums[kPlaces][kParts] = {};
     for (size_t c = 0; c < cols; c += Type::kFields.values, panel += Type::kUnitBytes) {
-        const uintptr_t next = reinterpret_cast<uintptr_t>(panel) + Type::kUnitBytes;
-        PlacesAhead<Type> ahead = {{next, next + apart_bytes, next + 2 * apart_bytes, next + 3 * apart_bytes}};
+        auto ahead = PlacesAhead<Type>::of(panel, apart_bytes);
 #pragma GCC unroll 1
         for (size_t place = 0; place < kPlaces; place++) {
             add_unit(sums[place], panel + place * apart_bytes, q, scales, ahead);
@@ -314,7 +343,7 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
     const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
     for (size_t i = 0; i < panels; i++, data += panel_bytes, y += kPanelRows) {
         size_t token = 0;
-        if constexpr (Type::kTogether == 2 && Type::kGroups == 2 && Isa::kUnpackTokens > Isa::kTokens) {
+        if constexpr (Type::kTogether > 1 && Type::kGroups == 2 && Isa::kUnpackTokens > Isa::kTokens) {
             token = tiles_of_tokens<Type, Isa::kUnpackTokens>(y, y_stride, data, x, token);
         }
         token = tiles_of_tokens<Type, Isa::kTokens>(y, y_stride, data, x, token);

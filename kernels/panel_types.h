@@ -27,6 +27,7 @@
 //   Shorts in_all_lanes(pair): two 16-bit numbers, in each lane
 //   Ints widen(pairs, scale): in each lane pair * scale + pair * scale
 //   Words twice(w, i): byte i of each lane, 0 to 127, as a scale for widen; signed_twice(w, i): a signed byte
+//   Words byte(w, i): byte i of each lane
 #pragma once
 
 #include "kernels/djiblas.h"
@@ -178,7 +179,8 @@ struct Q51 : WithMinimum<Q51, PanelType::q5_1, 31> {
     Words code(size_t, size_t j) const { return nibbles(1, j) | fifth_of_columns(word(0), j); }
 };
 
-/// Integer scales, and minima, of 256 columns, unpacked once. A value is d * scale * (code - kOffset) - dmin * minimum.
+/// Integer scales, and minima, of 256 columns. A value is d * scale * (code - kOffset) - dmin * minimum. Floats are
+/// made of them once; integers stay bytes, four to a lane, which are picked where they are needed.
 template <class Type, PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int kCodeOffset, bool kMinima> struct Super
     : Lines<Type, kType> {
     static constexpr int kMax = kMaxCode;
@@ -187,48 +189,91 @@ template <class Type, PanelType kType, int kMaxCode, size_t kGroupsOfBlock, int 
     static constexpr bool kBias = kMinima;
     static constexpr bool kIntegerScales = Isa::kScaledPairs;
     static constexpr size_t kTogether = 2;
+    // What a type may say otherwise:
+    static constexpr bool kSignedScales = false;
+    static constexpr size_t kScaleStep = 1; ///< from the group of a byte of set_scales to that of the next
     using Factor = std::conditional_t<kIntegerScales, Words, Floats>;
+    static constexpr size_t kFactors = 8 * kGroups / (kIntegerScales ? 4 : 1);
 
     Floats d;
     Floats minus_dmin;
-    Factor factors[8 * kGroups];
-    Floats biases[kBias ? 8 * kGroups : 1];
+    Factor factors[kFactors];
+    Factor minima[kBias ? kFactors : 1];
 
-    /// Unpacks the scales of groups first, first + kStep, ...: the bytes of a lane.
-    template <size_t kStep = 1, class Set = Isa> void set_scales(size_t first, Words bytes)
+    /// The scales of groups first, first + kScaleStep, ...: the bytes of a lane.
+    void set_scales(size_t first, Words bytes)
     {
+        if constexpr (kIntegerScales) {
+            factors[Type::kScaleStep == 1 ? first / 4 : first] = bytes;
+        } else {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            if constexpr (kIntegerScales) {
-                factors[first + i * kStep] = Set::twice(bytes, i);
-            } else {
-                factors[first + i * kStep] = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu) * d;
-            }
-        }
-    }
-    /// The same of scales with a sign.
-    template <size_t kStep = 1, class Set = Isa> void set_signed_scales(size_t first, Words bytes)
-    {
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            if constexpr (kIntegerScales) {
-                factors[first + i * kStep] = Set::signed_twice(bytes, i);
-            } else {
-                const Ints top = reinterpret_cast<Ints>(bytes << static_cast<int>(24 - 8 * i));
-                factors[first + i * kStep] = to_floats(top >> 24) * d;
+            for (size_t i = 0; i < 4; i++) {
+                Floats& factor = factors[first + i * Type::kScaleStep];
+                if constexpr (Type::kSignedScales) {
+                    const Ints top = reinterpret_cast<Ints>(bytes << static_cast<int>(24 - 8 * i));
+                    factor = to_floats(top >> 24) * d;
+                } else {
+                    factor = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu) * d;
+                }
             }
         }
     }
     void set_minima(size_t first, Words bytes)
     {
+        if constexpr (kIntegerScales) {
+            minima[first / 4] = bytes;
+        } else {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            const Floats minimum = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu);
-            biases[first + i] = kIntegerScales ? minimum : minimum * minus_dmin;
+            for (size_t i = 0; i < 4; i++) {
+                minima[first + i] = to_floats((bytes >> static_cast<int>(8 * i)) & 0xffu) * minus_dmin;
+            }
         }
     }
-    Factor scale(size_t b, size_t g) const { return factors[kGroups * b + g]; }
-    Floats bias(size_t b, size_t g) const { return biases[kGroups * b + g]; }
+    template <class Set = Isa> Factor scale(size_t b, size_t g) const
+    {
+        const size_t group = kGroups * b + g;
+        if constexpr (!kIntegerScales) {
+            return factors[group];
+        } else if constexpr (Type::kSignedScales) {
+            constexpr bool kInTurn = Type::kScaleStep == 1;
+            return Set::signed_twice(factors[kInTurn ? group / 4 : group % 2], kInTurn ? group % 4 : group / 2);
+        } else {
+            return Set::twice(factors[group / 4], group % 4);
+        }
+    }
+    template <class Set = Isa> Floats bias(size_t b, size_t g) const
+    {
+        const size_t group = kGroups * b + g;
+        if constexpr (kIntegerScales) {
+            return to_floats(Set::byte(minima[group / 4], group % 4));
+        } else {
+            return minima[group];
+        }
+    }
+};
+
+/// A unit whose scales and minima are picked at once, for products that need each of them more than once.
+template <class Type> struct Unpacked : Type {
+};
+template <class Type>
+requires(Type::kIntegerScales) struct Unpacked<Type> : Type {
+    static constexpr size_t kAll = 8 * Type::kGroups;
+    Words scales[kAll];
+    Floats biases[Type::kBias ? kAll : 1];
+
+    void load(const uint8_t* unit, size_t part)
+    {
+        Type::load(unit, part);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < kAll; i++) {
+            scales[i] = Type::scale(i / Type::kGroups, i % Type::kGroups);
+            if constexpr (Type::kBias) {
+                biases[i] = Type::bias(i / Type::kGroups, i % Type::kGroups);
+            }
+        }
+    }
+    Words scale(size_t b, size_t g) const { return scales[Type::kGroups * b + g]; }
+    Floats bias(size_t b, size_t g) const { return biases[Type::kGroups * b + g]; }
 };
 
 /// The 6-bit scales and minima of Q4_K and Q5_K.
@@ -264,13 +309,16 @@ struct Q5K : SixBit<Q5K, PanelType::q5_k, 31> {
 };
 
 struct Q6K : Super<Q6K, PanelType::q6_k, 63, 2, 32, false> {
+    static constexpr bool kSignedScales = true;
+    /// With integer scales four: those that share words.
+    static constexpr size_t kTogether = kIntegerScales ? 4 : 2;
     static constexpr size_t block(size_t i) { return kIntegerScales ? i / 4 * 4 | i % 2 * 2 | i / 2 % 2 : i; }
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
         d = half(0);
         for (size_t i = 0; i < 4; i++) {
-            set_signed_scales(4 * i, word(48 + i));
+            set_scales(4 * i, word(48 + i));
         }
     }
     Words code(size_t b, size_t j) const
@@ -298,6 +346,7 @@ struct Q2K : Super<Q2K, PanelType::q2_k, 3, 2, 0, true> {
 };
 
 struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
+    static constexpr bool kSignedScales = true;
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -306,7 +355,7 @@ struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
         for (size_t i = 0; i < 4; i++) {
             const Words low = (word(24 + i % 2) >> static_cast<int>(4 * (i / 2))) & 0x0f0f0f0fu;
             const Words high = (upper >> static_cast<int>(2 * i)) & 0x03030303u;
-            set_signed_scales(4 * i, add_bytes(low | (high << 4), -32));
+            set_scales(4 * i, add_bytes(low | (high << 4), -32));
         }
     }
     Words code(size_t b, size_t j) const
@@ -317,6 +366,8 @@ struct Q3K : Super<Q3K, PanelType::q3_k, 7, 2, 4, false> {
 };
 
 struct Iq4Xs : Super<Iq4Xs, PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, false> {
+    static constexpr bool kSignedScales = true;
+    static constexpr size_t kScaleStep = 2;
     void load(const uint8_t* unit, size_t part)
     {
         find(unit, part);
@@ -329,8 +380,8 @@ struct Iq4Xs : Super<Iq4Xs, PanelType::iq4_xs, kSigned, 1, Isa::kSignedBias, fal
         Words upper = __builtin_convertvector(narrow, Words);
         upper = (upper | (upper << 8)) & 0x00ff00ffu;
         upper = (upper | (upper << 4)) & 0x0f0f0f0fu;
-        set_signed_scales<2>(0, add_bytes((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u), -32));
-        set_signed_scales<2>(1, add_bytes(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u), -32));
+        set_scales(0, add_bytes((lower & 0x0f0f0f0fu) | ((upper << 4) & 0x30303030u), -32));
+        set_scales(1, add_bytes(((lower >> 4) & 0x0f0f0f0fu) | ((upper << 2) & 0x30303030u), -32));
     }
     Words code(size_t b, size_t j) const { return Isa::signed_codes(Isa::lookup(nibbles(1 + 4 * b, j))); }
 };

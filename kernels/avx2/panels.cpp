@@ -14,6 +14,37 @@ namespace llmk::djiblas::avx2 {
 
 namespace {
 
+/// Shuffles that take one byte of each lane, by its number.
+class Picks {
+public:
+    /// To the bytes that are zero in `rest`; those that have their uppermost bit set become zero.
+    constexpr Picks(uint32_t places, uint32_t rest) : m_words()
+    {
+        for (uint32_t i = 0; i < kBytes; i++) {
+            for (uint32_t lane = 0; lane < kLanes; lane++) {
+                const uint32_t first = lane % (kLanes / 2) * kBytes; // shuffles are of half a vector
+                m_words[i][lane] = (first + i) * places | rest;
+            }
+        }
+    }
+    const uint32_t* operator[](size_t i) const { return m_words[i]; }
+
+private:
+    static constexpr uint32_t kBytes = 4;
+    static constexpr uint32_t kLanes = 8;
+    alignas(32) uint32_t m_words[kBytes][kLanes];
+};
+
+constexpr Picks kByte(0x00000001u, 0x80808000u);
+constexpr Picks kTwice(0x00010001u, 0x80008000u);
+constexpr Picks kTwiceAbove(0x01000100u, 0x00800080u);
+
+inline Vectors256::Words pick(Vectors256::Words w, const uint32_t* places)
+{
+    const __m256i shuffle = _mm256_load_si256(reinterpret_cast<const __m256i*>(places));
+    return reinterpret_cast<Vectors256::Words>(_mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), shuffle));
+}
+
 struct Isa : Vectors256 {
     using Shorts [[gnu::vector_size(32)]] = uint16_t;
     struct Input {
@@ -26,19 +57,11 @@ struct Isa : Vectors256 {
 
     static Input input(const int8_t* q, const InputScale& scale) { return {q, &scale}; }
     static Words signed_codes(Words w) { return w; }
-    static Words twice(Words w, size_t i)
-    {
-        const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
-        const Words places = (first + static_cast<uint32_t>(i)) * 0x00010001u | 0x80008000u;
-        return reinterpret_cast<Words>(
-            _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places)));
-    }
+    static Words byte(Words w, size_t i) { return pick(w, kByte[i]); }
+    static Words twice(Words w, size_t i) { return pick(w, kTwice[i]); }
     static Words signed_twice(Words w, size_t i)
     {
-        const Words first = {0, 4, 8, 12, 0, 4, 8, 12};
-        const Words places = (first + static_cast<uint32_t>(i)) * 0x01000100u | 0x00800080u;
-        const __m256i upper = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(places));
-        return reinterpret_cast<Words>(_mm256_srai_epi16(upper, 8));
+        return reinterpret_cast<Words>(_mm256_srai_epi16(reinterpret_cast<__m256i>(pick(w, kTwiceAbove[i])), 8));
     }
     template <int kMax> static Shorts pairs(Words codes, Words four)
     {
