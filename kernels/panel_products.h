@@ -64,7 +64,8 @@ template <class Type> struct PlacesAhead {
     static constexpr size_t kStepLines =
         Type::kBlocks == 1 ? kUnitLines : (kUnitLines - kPlaces) / (Type::kBlocks / Type::kTogether);
     /// Units are used one after the other, so what is asked for of a place lags a part of a unit behind that of the
-    /// place before: it would have to stay in the first-level cache without need. Short units may.
+    /// place before: asked for at the same time, it would stay in the first-level cache for nothing. Units of one block
+    /// are small enough for that.
     static constexpr size_t kLag = Type::kBlocks == 1 ? 0 : Type::kUnitBytes / kPlaces;
 
     uintptr_t next[kPlaces]; ///< to be asked for, beginning with the place whose turn it is
@@ -76,6 +77,7 @@ template <class Type> struct PlacesAhead {
         const size_t apart = apart_bytes - kLag;
         return {{first, first + apart, first + 2 * apart, first + 3 * apart}};
     }
+    /// When the next of the units at hand begins.
     void begin() { ask<kUnitLines - Type::kBlocks / Type::kTogether * kStepLines>(0, 1); }
     /// The i-th of `parts` parts of a step.
     template <size_t kCount> void fetch(size_t, size_t i, size_t parts)
