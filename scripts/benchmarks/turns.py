@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Speed = Callable[[], float]
@@ -23,12 +23,16 @@ class Beside:
 
 def beside(ours: Speed, theirs: Speed, rounds: int) -> Beside:
     mine = [ours()]
-    ratios: list[float] = []
     others: list[float] = []
     for _ in range(rounds):
         others.append(theirs())
         mine.append(ours())
-        ratios.append((mine[-2] + mine[-1]) / 2 / others[-1])
+    return held(mine, others)
+
+
+def held(ours: Sequence[float], theirs: Sequence[float]) -> Beside:
+    """What was measured in turns, ours first and last."""
+    ratios = [(before + after) / 2 / other for before, other, after in zip(ours[:-1], theirs, ours[1:], strict=True)]
     return Beside(
-        statistics.median(mine), statistics.median(others), statistics.median(ratios), min(ratios), max(ratios)
+        statistics.median(ours), statistics.median(theirs), statistics.median(ratios), min(ratios), max(ratios)
     )

@@ -128,8 +128,18 @@ def test_long_contexts_are_measured_with_the_best_set_or_with_those_asked_for(
 
 
 def test_all_processors_take_turns_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "our_speed", lambda path, kernels, threads, prompt, decode: 10.0 * threads + decode)
-    monkeypatch.setattr(native, "prefill_tok_s", lambda shape, kind, kernels, threads: 100.0 + 100.0 * threads)
+    asked: list[tuple[str, int]] = []
+
+    def speed(path: Path, kernels: str, threads: int, prompt: int, decode: int) -> float:
+        asked.append(("prompt", threads))
+        return 10.0 * threads + decode
+
+    def peak(shape: str, kind: str, kernels: str, threads: int) -> float:
+        asked.append(("peak", threads))
+        return 100.0 + 100.0 * threads
+
+    monkeypatch.setattr(native, "our_speed", speed)
+    monkeypatch.setattr(native, "prefill_tok_s", peak)
     monkeypatch.setattr(native, "model", lambda shape, kind: tmp_path / f"{shape}-{kind}.gguf")
 
     def measured(*threads: int) -> list[dict[str, Any]]:
@@ -143,6 +153,7 @@ def test_all_processors_take_turns_with_one(tmp_path: Path, monkeypatch: pytest.
     assert (row["threads"], row["prompt"], row["tok_s"], row["one_tok_s"]) == (3, 64, 30.0, 10.0)
     assert [row["ratio"], row["least"], row["most"]] == pytest.approx([3.0, 3.0, 3.0])
     assert [row["limit"], row["of_limit"]] == pytest.approx([2.0, 1.5])
+    assert asked == [(what, threads) for threads in (3, 1, 3, 1, 3) for what in ("peak", "prompt")]
     assert measured(1) == []
 
 
