@@ -25,11 +25,12 @@ template <class Type>
 requires(Type::kIntegerScales) constexpr size_t kSteps<Type> = 2;
 
 /// Memory answers soon, and likes one stream best.
-constexpr Reading kNearMemory = {1, 0, 12288};
+constexpr Reading kOneStream = {1, 0, 12288};
 /// Memory answers late: more is under way where it is asked in several places at a time, and a stream that the
 /// processor's own prefetch follows ends with each 4 KiB. Types with two scales to 32 columns lie in three or four
 /// places themselves; those panels are asked for further ahead, twice.
-template <class Type> constexpr Reading kFarMemory = Type::kGroups == 1 ? Reading{8, 0, 1024} : Reading{1, 12288, 2048};
+template <class Type> constexpr Reading kSideBySide =
+    Type::kGroups == 1 ? Reading{8, 0, 1024} : Reading{1, 12288, 2048};
 
 constexpr size_t kLineBytes = 64;
 
@@ -353,16 +354,17 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
             token = tiles_of_tokens<Type, kFewTokens>(y, y_stride, data, x, token);
         }
         for (; token < x.batch; token++) {
-            row<Type, kNearMemory>(y + token * y_stride, data, x.q + token * x.stride,
-                                   x.scales + token * (x.stride / kInputBlock), x.cols);
+            row<Type, kOneStream>(y + token * y_stride, data, x.q + token * x.stride,
+                                  x.scales + token * (x.stride / kInputBlock), x.cols);
         }
     }
 }
 
-/// A PanelProduct with one row of input, from memory that answers late.
-template <class Type> void far_product(float* y, size_t, const uint8_t* data, size_t panels, const PanelInput& x)
+/// A PanelProduct with one row of input, panels side by side.
+template <class Type>
+void product_side_by_side(float* y, size_t, const uint8_t* data, size_t panels, const PanelInput& x)
 {
-    constexpr Reading kReading = kFarMemory<Type>;
+    constexpr Reading kReading = kSideBySide<Type>;
     const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
     for (size_t i = 0; i < panels; i += kReading.panels) {
         float* const out = y + i * kPanelRows;
@@ -385,7 +387,7 @@ template <class Type> void product_in_places(float* y, size_t, const uint8_t* da
         rows_in_places<Type>(y + i * kPanelRows, data + i * panel_bytes, each, panel_bytes, x.q, x.scales, x.cols);
     }
     for (size_t i = kPlaces * each; i < panels; i++) {
-        row<Type, kNearMemory>(y + i * kPanelRows, data + i * panel_bytes, x.q, x.scales, x.cols);
+        row<Type, kOneStream>(y + i * kPanelRows, data + i * panel_bytes, x.q, x.scales, x.cols);
     }
 }
 
@@ -395,7 +397,7 @@ template <class Type> struct VectorLoops {
 };
 
 template <class Type> struct SideBySideLoops {
-    static constexpr PanelProduct kProduct = far_product<Type>;
+    static constexpr PanelProduct kProduct = product_side_by_side<Type>;
 };
 
 template <class Type> struct InPlacesLoops {
