@@ -113,6 +113,50 @@ private:
 /// Up to so many rows of input a tile's sums are in registers.
 constexpr size_t kUnrolledTokens = 8;
 
+/// A block of one part by kTokens rows of input. Of each row of input there are kTileParts sums.
+template <class Unit, size_t kTokens, class Set>
+[[gnu::always_inline]] inline void add_block(Sum<Unit>* sums, const Unit& part, size_t b,
+                                             const typename Set::Input* inputs, const InputScale* scales,
+                                             size_t scale_stride)
+{
+    if constexpr (Set::kByWord && kTokens <= kUnrolledTokens) {
+        // All rows of input take a word before the next is unpacked: it never waits in memory.
+        Dot<Unit, Set> dots[kTokens];
+#pragma GCC unroll 8
+        for (size_t i = 0; i < kQuads; i++) {
+            const size_t place = Dot<Unit, Set>::place(i);
+            const Words code = part.code(b, place);
+#pragma GCC unroll 8
+            for (size_t t = 0; t < kTokens; t++) {
+                dots[t].add(part, b, i, code, inputs[t]);
+            }
+        }
+#pragma GCC unroll 8
+        for (size_t t = 0; t < kTokens; t++) {
+            sums[t * Set::kTileParts].add(part, b, dots[t].sums, scales[t * scale_stride]);
+        }
+    } else {
+        Words codes[kQuads];
+        part.codes(b, codes);
+        const auto add = [&](size_t t) {
+            Dot<Unit, Set> dot;
+            dot.take(part, b, codes, inputs[t]);
+            sums[t * Set::kTileParts].add(part, b, dot.sums, scales[t * scale_stride]);
+        };
+        if constexpr (kTokens > kUnrolledTokens) {
+#pragma GCC unroll 1
+            for (size_t t = 0; t < kTokens; t++) {
+                add(t);
+            }
+        } else {
+#pragma GCC unroll 8
+            for (size_t t = 0; t < kTokens; t++) {
+                add(t);
+            }
+        }
+    }
+}
+
 /// kTileParts vectors of rows of one panel by kTokens rows of input.
 template <class Type, size_t kTokens, size_t kTileParts>
 void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
@@ -138,24 +182,7 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             }
 #pragma GCC unroll 4
             for (size_t p = 0; p < kTileParts; p++) {
-                Words codes[kQuads];
-                parts[p].codes(b, codes);
-                const auto add = [&](size_t t) {
-                    Dot<Unit, Isa> dot;
-                    dot.take(parts[p], b, codes, inputs[t]);
-                    sums[t][p].add(parts[p], b, dot.sums, scales[t * scale_stride + at]);
-                };
-                if constexpr (kTokens > kUnrolledTokens) {
-#pragma GCC unroll 1
-                    for (size_t t = 0; t < kTokens; t++) {
-                        add(t);
-                    }
-                } else {
-#pragma GCC unroll 8
-                    for (size_t t = 0; t < kTokens; t++) {
-                        add(t);
-                    }
-                }
+                add_block<Unit, kTokens, Isa>(&sums[0][p], parts[p], b, inputs, scales + at, scale_stride);
             }
         }
         for (size_t t = 0; t < kTokens; t++) {
