@@ -10,14 +10,14 @@
 // kLanes and sum_lanes() are those of the set's vector.h, softcap() is the set's own.
 //
 // `Isa` has: Floats and Ints, vectors of kLanes 32-bit lanes; kKeys: by how many keys four rows are multiplied at once,
-// 2 or 4; kStraight: columns of a key that are multiplied without a loop, a multiple of kLanes; kSums: vectors of sums
+// 2 to 4; kStraight: columns of a key that are multiplied without a loop, a multiple of kLanes; kSums: vectors of sums
 // that the registers have room for beside what is added to them; and
 //   Floats splat(x): x in all lanes
 //   Floats load(p), void store(p, v): at any address; load_once(p): load for a value that is used several times
 //   Floats load_tail(p, n), void store_tail(p, v, n): the first n lanes, 0 < n < kLanes, zeros for the others; no
 //     memory behind them is touched
 //   Floats fma(a, b, c): a * b + c, fused or not
-//   Floats max(a, b): b where one of them is NaN; float largest(v): a NaN may get lost
+//   Floats max(a, b): b where one of them is NaN
 //   F32, F16, Q80: how a row, a key or a value, is packed: bytes(head_dim) of it; load(row, i), kLanes values from the
 //     i-th on, a multiple of kLanes; tail(row, i, n), the last n < kLanes with zeros behind them; plain(rows, bytes),
 //     whether load and tail are right for these bytes, and Careful, the type to take where they are not.
@@ -54,9 +54,9 @@ inline Floats power_of_two(Floats x)
     return sum * reinterpret_cast<Floats>(reinterpret_cast<Ints>(biased) << 23);
 }
 
-/// sums[n][k] += query n . key k in kColumns columns from the i-th on.
+/// sums[k][n] += query n . key k in kColumns columns from the i-th on.
 template <class Packed, size_t kColumns, size_t kN, size_t kK>
-inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t i, Floats (&sums)[kN][kK])
+inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t i, Floats (&sums)[kK][kN])
 {
 #pragma GCC unroll 16
     for (size_t c = 0; c < kColumns; c += kLanes) {
@@ -70,7 +70,7 @@ inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes,
             const Floats query = Isa::load_once(rows[n].query + i + c);
 #pragma GCC unroll 4
             for (size_t k = 0; k < kK; k++) {
-                sums[n][k] = Isa::fma(query, key[k], sums[n][k]);
+                sums[k][n] = Isa::fma(query, key[k], sums[k][n]);
             }
         }
     }
@@ -78,13 +78,13 @@ inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes,
 
 /// The scores of kN rows and kK keys, unscaled, a vector of partial sums each.
 template <class Packed, size_t kN, size_t kK>
-inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim, Floats (&sums)[kN][kK])
+inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim, Floats (&sums)[kK][kN])
 {
 #pragma GCC unroll 4
-    for (size_t n = 0; n < kN; n++) {
+    for (size_t k = 0; k < kK; k++) {
 #pragma GCC unroll 4
-        for (size_t k = 0; k < kK; k++) {
-            sums[n][k] = Floats{};
+        for (size_t n = 0; n < kN; n++) {
+            sums[k][n] = Floats{};
         }
     }
     size_t i = 0;
@@ -101,120 +101,154 @@ inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t 
             const Floats key = Packed::tail(keys + k * row_bytes, i, count);
 #pragma GCC unroll 4
             for (size_t n = 0; n < kN; n++) {
-                sums[n][k] = Isa::fma(Isa::load_tail(rows[n].query + i, count), key, sums[n][k]);
+                sums[k][n] = Isa::fma(Isa::load_tail(rows[n].query + i, count), key, sums[k][n]);
             }
         }
     }
 }
 
-/// scores[n][t] for the positions [from, to) of a block, unscaled. `keys` begin with the first of them.
-template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float (*scores)[kBlock], const Row* rows,
+/// scores[k * kN + n] for kN rows and kK keys, unscaled. The lanes of any sum are added in the same order. (Left alone,
+/// compilers make it a call, with all sums on the stack.)
+template <class Packed, size_t kN, size_t kK> [[gnu::always_inline]] inline void
+key_scores(float* scores, const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim)
+{
+    Floats sums[kK][kN];
+    dots<Packed>(rows, keys, row_bytes, head_dim, sums);
+    constexpr size_t kAll = kK * kN;
+    const auto sum = [&](size_t i) -> const Floats& { return i < kAll ? sums[i / kN][i % kN] : sums[kK - 1][kN - 1]; };
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kAll; i += 4) {
+        const Four four = sum_lanes(sum(i), sum(i + 1), sum(i + 2), sum(i + 3));
+        __builtin_memcpy(scores + i, &four, (kAll - i < 4 ? kAll - i : 4) * sizeof(float));
+    }
+}
+
+/// scores[t * kN + n] for the positions [from, to) of a block, unscaled. `keys` begin with the first of them.
+template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float* scores, const Row* rows,
                                                                        const uint8_t* keys, size_t from, size_t to,
-                                                                       size_t head_dim, Ahead& ahead)
+                                                                       size_t head_dim, Ahead& needed)
 {
     constexpr size_t kK = kN == 4 ? Isa::kKeys : 4;
     const size_t row_bytes = Packed::bytes(head_dim);
+    Ahead ahead = needed;
     size_t t = from;
     for (; t + kK <= to; t += kK, keys += kK * row_bytes) {
         ahead.step();
-        Floats sums[kN][kK];
-        dots<Packed, kN, kK>(rows, keys, row_bytes, head_dim, sums);
-        if constexpr (kK == 4) {
-#pragma GCC unroll 4
-            for (size_t n = 0; n < kN; n++) {
-                const Four four = sum_lanes(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
-                __builtin_memcpy(scores[n] + t, &four, sizeof four);
-            }
-        } else {
-#pragma GCC unroll 4
-            for (size_t n = 0; n < kN; n += 2) {
-                const Four pairs = sum_lanes(sums[n][0], sums[n][1], sums[n + 1][0], sums[n + 1][1]);
-                __builtin_memcpy(scores[n] + t, &pairs, sizeof pairs / 2);
-                __builtin_memcpy(scores[n + 1] + t, reinterpret_cast<const float*>(&pairs) + 2, sizeof pairs / 2);
-            }
-        }
+        key_scores<Packed, kN, kK>(scores + t * kN, rows, keys, row_bytes, head_dim);
+    }
+    for (; kK > 2 && t + 2 <= to; t += 2, keys += 2 * row_bytes) {
+        key_scores<Packed, kN, 2>(scores + t * kN, rows, keys, row_bytes, head_dim);
     }
     for (; t < to; t++, keys += row_bytes) {
-        Floats sums[kN][1];
-        dots<Packed, kN, 1>(rows, keys, row_bytes, head_dim, sums);
-        for (size_t n = 0; n < kN; n++) {
-            // As the four together are added.
-            scores[n][t] = Four(sum_lanes(sums[n][0], sums[n][0], sums[n][0], sums[n][0]))[0];
+        key_scores<Packed, kN, 1>(scores + t * kN, rows, keys, row_bytes, head_dim);
+    }
+    needed = ahead;
+}
+
+/// Puts together what kN vectors hold of kN rows, a value of each row after that of the one before: results[n]. A row's
+/// values come together in the same order whatever kN is.
+template <size_t kN, class Function> inline void fold(float* results, Floats (&vectors)[kN], const Function& function)
+{
+#pragma GCC unroll 2
+    for (size_t half = kN / 2; half != 0; half /= 2) {
+#pragma GCC unroll 2
+        for (size_t i = 0; i < half; i++) {
+            vectors[i] = function(vectors[i], vectors[i + half]);
         }
     }
+    alignas(sizeof(Floats)) float lanes[2 * kLanes] = {};
+    for (size_t half = kLanes / 2; half >= kN; half /= 2) {
+        Isa::store(lanes, vectors[0]);
+        vectors[0] = function(vectors[0], Isa::load(lanes + half));
+    }
+    Isa::store(lanes, vectors[0]);
+    __builtin_memcpy(results, lanes, kN * sizeof(float));
 }
 
-/// Multiplies a row's scores of a block by `scale`; -infinity where it does not see the position. [low, high) are whole
-/// vectors of the block that begins at `start`. Returns the largest so far.
-inline float scale_scores(float* scores, const Row& row, size_t start, size_t low, size_t high, float scale)
+/// A value of each of kN rows in turn.
+template <size_t kN> inline Floats in_turn(const float* values)
 {
-    for (size_t t = low; t < high && start + t < row.first; t++) {
-        scores[t] = -kInfinity;
+    float lanes[kLanes];
+    for (size_t i = 0; i < kLanes; i++) {
+        lanes[i] = values[i % kN];
     }
-    for (size_t t = row.end > start + low ? row.end - start : low; t < high; t++) {
-        scores[t] = -kInfinity;
-    }
-    Floats lanes = Isa::splat(row.peak);
-    for (size_t t = low; t < high; t += kLanes) {
-        const Floats scaled = Isa::load(scores + t) * Isa::splat(scale);
-        Isa::store(scores + t, scaled);
-        lanes = Isa::max(lanes, scaled);
-    }
-    return Isa::largest(lanes);
+    return Isa::load(lanes);
 }
 
-/// The scores become weights: 2^(score - peak). Returns by what all so far is multiplied.
-inline float weigh(float* scores, Row& row, size_t low, size_t high, float peak)
-{
-    const Floats base = Isa::splat(peak == -kInfinity ? 0.0f : peak);
-    Floats sums = Floats{};
-    for (size_t t = low; t < high; t += kLanes) {
-        const Floats weights = power_of_two(Isa::load(scores + t) - base);
-        Isa::store(scores + t, weights);
-        sums += weights;
-    }
-    const float factor = peak == row.peak ? 1.0f : power_of_two(Isa::splat(row.peak) - base)[0];
-    row.peak = peak;
-    row.sum = row.sum * factor + sum_lanes(sums);
-    return factor;
-}
-
-/// The scores of kN rows, unscaled, become their weights, and factors[n] by what all so far is multiplied. [from, to)
-/// is what any of them sees of the block that begins at `start`.
-template <size_t kN> [[gnu::noinline]] void block_weights(float (*scores)[kBlock], float* factors, Row* rows,
-                                                          const AttentionTask& task, size_t start, size_t from,
-                                                          size_t to)
+/// The scores of kN rows, unscaled, become their weights, 2^(score - peak), and factors[n] by what all so far is
+/// multiplied. [from, to) is what any of them sees of the block that begins at `start`.
+template <size_t kN> [[gnu::noinline]] void
+block_weights(float* scores, float* factors, Row* rows, const AttentionTask& task, size_t start, size_t from, size_t to)
 {
     constexpr float kLog2E = 0x1.715476p+0f;
+    // Whole vectors of each row.
     const size_t low = from / kLanes * kLanes;
     const size_t high = (to + kLanes - 1) / kLanes * kLanes;
     float scale = kLog2E / task.divisor;
     if (task.softcap != 0.0f) {
-        for (size_t n = 0; n < kN; n++) {
-            for (size_t t = low; t < high; t++) {
-                scores[n][t] /= task.divisor;
-            }
-            softcap(scores[n] + low, high - low, task.softcap);
+        for (size_t i = low * kN; i < high * kN; i++) {
+            scores[i] /= task.divisor;
         }
+        softcap(scores + low * kN, (high - low) * kN, task.softcap);
         scale = kLog2E;
     }
-    // One row's chain of operations does not wait for another's.
-    float peaks[kN];
     for (size_t n = 0; n < kN; n++) {
-        peaks[n] = scale_scores(scores[n], rows[n], start, low, high, scale);
+        const Row& row = rows[n];
+        for (size_t t = low; t < high && start + t < row.first; t++) {
+            scores[t * kN + n] = -kInfinity;
+        }
+        for (size_t t = row.end > start + low ? row.end - start : low; t < high; t++) {
+            scores[t * kN + n] = -kInfinity;
+        }
     }
+    Floats most[kN];
     for (size_t n = 0; n < kN; n++) {
-        factors[n] = weigh(scores[n], rows[n], low, high, peaks[n]);
+        most[n] = Isa::splat(-kInfinity);
+    }
+    for (size_t i = low * kN; i < high * kN;) {
+#pragma GCC unroll 4
+        for (size_t n = 0; n < kN; n++, i += kLanes) {
+            most[n] = Isa::max(most[n], Isa::load(scores + i));
+        }
+    }
+    float peaks[kN];
+    fold(peaks, most, [](Floats a, Floats b) { return Isa::max(a, b); });
+
+    float bases[kN]; // minus, and 0 where nothing was seen so far
+    float before[kN];
+    for (size_t n = 0; n < kN; n++) {
+        before[n] = rows[n].peak;
+        peaks[n] = peaks[n] * scale > before[n] ? peaks[n] * scale : before[n];
+        bases[n] = peaks[n] == -kInfinity ? 0.0f : -peaks[n];
+    }
+    const Floats base = in_turn<kN>(bases);
+    Floats sums[kN] = {};
+    for (size_t i = low * kN; i < high * kN;) {
+#pragma GCC unroll 4
+        for (size_t n = 0; n < kN; n++, i += kLanes) {
+            const Floats weights = power_of_two(Isa::load(scores + i) * Isa::splat(scale) + base);
+            Isa::store(scores + i, weights);
+            sums[n] += weights;
+        }
+    }
+    float added[kN];
+    fold(added, sums, [](Floats a, Floats b) { return a + b; });
+    float lanes[kLanes];
+    Isa::store(lanes, power_of_two(in_turn<kN>(before) + base));
+    for (size_t n = 0; n < kN; n++) {
+        factors[n] = peaks[n] == rows[n].peak ? 1.0f : lanes[n];
+        rows[n].peak = peaks[n];
+        rows[n].sum = rows[n].sum * factors[n] + added[n];
     }
 }
 
-/// out = out * factor + sum over t in [from, to) of weight[t] * value[t], for kV vectors of columns from column i on.
-/// `values` begin with the first of them.
+/// out = out * factor + sum over t in [from, to) of weights[t * kN + n] * value[t], for kV vectors of columns from
+/// column i on. `values` begin with the first of them.
 template <class Packed, size_t kN, size_t kV>
-[[gnu::noinline]] void add_columns(const Row* rows, const float* factors, const float (*weights)[kBlock],
-                                   const uint8_t* values, size_t row_bytes, size_t from, size_t to, size_t i,
-                                   Ahead& ahead)
+[[gnu::noinline]] void add_columns(const Row* rows, const float* factors, const float* weights, const uint8_t* values,
+                                   size_t row_bytes, size_t from, size_t to, size_t i, Ahead& needed)
 {
+    Ahead ahead = needed;
     Floats sums[kN][kV];
 #pragma GCC unroll 4
     for (size_t n = 0; n < kN; n++) {
@@ -231,7 +265,7 @@ template <class Packed, size_t kN, size_t kV>
         }
 #pragma GCC unroll 4
         for (size_t n = 0; n < kN; n++) {
-            const Floats weight = Isa::splat(weights[n][t]);
+            const Floats weight = Isa::splat(weights[t * kN + n]);
 #pragma GCC unroll 8
             for (size_t v = 0; v < kV; v++) {
                 sums[n][v] = Isa::fma(value[v], weight, sums[n][v]);
@@ -258,22 +292,24 @@ template <class Packed, size_t kN, size_t kV>
             Isa::store(rows[n].out + i + v * kLanes, sums[n][v]);
         }
     }
+    needed = ahead;
 }
 
-/// The last columns, fewer than a vector.
-template <class Packed> void add_last_columns(const Row& row, float factor, const float* weights, const uint8_t* values,
-                                              size_t row_bytes, size_t from, size_t to, size_t i, size_t count)
+/// The last columns, fewer than a vector, of one of kN rows.
+template <class Packed, size_t kN> void add_last_columns(const Row& row, float factor, const float* weights,
+                                                         const uint8_t* values, size_t row_bytes, size_t from,
+                                                         size_t to, size_t i, size_t count)
 {
     Floats sum = Isa::load_tail(row.out + i, count) * Isa::splat(factor);
     for (size_t t = from; t < to; t++, values += row_bytes) {
-        sum = Isa::fma(Packed::tail(values, i, count), Isa::splat(weights[t]), sum);
+        sum = Isa::fma(Packed::tail(values, i, count), Isa::splat(weights[t * kN]), sum);
     }
     Isa::store_tail(row.out + i, sum, count);
 }
 
-template <class Packed, size_t kN> void add_values(const Row* rows, const float* factors,
-                                                   const float (*weights)[kBlock], const uint8_t* values, size_t from,
-                                                   size_t to, size_t head_dim, Ahead& ahead)
+template <class Packed, size_t kN> void add_values(const Row* rows, const float* factors, const float* weights,
+                                                   const uint8_t* values, size_t from, size_t to, size_t head_dim,
+                                                   Ahead& ahead)
 {
     constexpr size_t kV = Isa::kSums / kN < 8 ? Isa::kSums / kN : 8;
     const size_t row_bytes = Packed::bytes(head_dim);
@@ -289,7 +325,7 @@ template <class Packed, size_t kN> void add_values(const Row* rows, const float*
         add_columns<Packed, kN, 1>(rows, factors, weights, values, row_bytes, from, to, i, ahead);
     }
     for (size_t n = 0; i < head_dim && n < kN; n++) {
-        add_last_columns<Packed>(rows[n], factors[n], weights[n], values, row_bytes, from, to, i, head_dim - i);
+        add_last_columns<Packed, kN>(rows[n], factors[n], weights + n, values, row_bytes, from, to, i, head_dim - i);
     }
 }
 
@@ -354,19 +390,19 @@ template <class Packed> void run_block(const AttentionTask& task, Row* rows, siz
     const uint8_t* const keys = task.keys + (start + all.from) * row_bytes;
     const uint8_t* const values = task.values + (start + all.from) * row_bytes;
     const size_t steps = (count + 3) / 4 * (kBlock / 4);
-    alignas(sizeof(Floats)) float scores[kRows][kBlock];
+    alignas(sizeof(Floats)) float scores[kRows * kBlock]; // a group's after those of the one before
     float factors[kRows];
 
     Ahead next_values(values, (all.to - all.from) * row_bytes, steps);
     by_kind<Packed>(keys, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
         by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
             const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
-            block_scores<Kind, kN>(scores + r, rows + r, first, range.from, range.to, head_dim, next_values);
+            block_scores<Kind, kN>(scores + r * kBlock, rows + r, first, range.from, range.to, head_dim, next_values);
         });
     });
 
     by_groups(rows, count, start, all, [&]<size_t kN>(size_t r, const Range& range) {
-        block_weights<kN>(scores + r, factors + r, rows + r, task, start, range.from, range.to);
+        block_weights<kN>(scores + r * kBlock, factors + r, rows + r, task, start, range.from, range.to);
     });
 
     const size_t left = task.position + task.count - start;
@@ -375,7 +411,8 @@ template <class Packed> void run_block(const AttentionTask& task, Row* rows, siz
     by_kind<Packed>(values, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
         by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
             const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
-            add_values<Kind, kN>(rows + r, factors + r, scores + r, first, range.from, range.to, head_dim, next_keys);
+            add_values<Kind, kN>(rows + r, factors + r, scores + r * kBlock, first, range.from, range.to, head_dim,
+                                 next_keys);
             for (size_t n = 0; n < kN; n++) {
                 factors[r + n] = 1.0f; // for the next piece
             }

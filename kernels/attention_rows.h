@@ -38,22 +38,25 @@ class Ahead {
 public:
     /// `bytes` at p, in about so many steps. They may lie past the end of the keys or values; a prefetch does not mind.
     Ahead(const uint8_t* p, size_t bytes, size_t steps)
-        : m_next(reinterpret_cast<uintptr_t>(p)), m_end(m_next + bytes),
-          m_step((bytes + steps * kLine - 1) / (steps * kLine) * kLine)
+        : m_at(p), m_end(p + bytes), m_step((bytes + steps * kAsked - 1) / (steps * kAsked) * kAsked)
     {
     }
     void step()
     {
-        const uintptr_t to = m_next + m_step < m_end ? m_next + m_step : m_end;
-        for (; m_next < to; m_next += kLine) {
-            __builtin_prefetch(reinterpret_cast<const void*>(m_next));
+        if (m_at >= m_end) {
+            return;
+        }
+        const uint8_t* const to = m_at + m_step;
+        for (; m_at != to; m_at += kAsked) {
+            __builtin_prefetch(m_at);
+            __builtin_prefetch(m_at + kAsked / 2);
         }
     }
 
 private:
-    static constexpr size_t kLine = 64;
-    uintptr_t m_next;
-    uintptr_t m_end;
+    static constexpr size_t kAsked = 128; ///< two lines
+    const uint8_t* m_at;
+    const uint8_t* m_end;
     size_t m_step;
 };
 

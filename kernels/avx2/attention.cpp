@@ -62,7 +62,7 @@ struct RowQ80 : Always<RowQ80> {
 struct Isa {
     using Floats [[gnu::vector_size(32)]] = float;
     using Ints [[gnu::vector_size(32)]] = int32_t;
-    static constexpr size_t kKeys = 2;
+    static constexpr size_t kKeys = 3;
     static constexpr size_t kStraight = 64;
     static constexpr size_t kSums = 12;
     using F32 = RowF32;
@@ -83,12 +83,6 @@ struct Isa {
     static void store_tail(float* p, Floats v, size_t n) { _mm256_maskstore_ps(p, lane_mask(n), v); }
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
     static Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
-    static float largest(Floats v)
-    {
-        __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
-        return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
-    }
 };
 
 } // namespace

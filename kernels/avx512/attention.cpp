@@ -76,7 +76,6 @@ struct Isa {
     static void store_tail(float* p, Floats v, size_t n) { _mm512_mask_storeu_ps(p, lane_mask(n), v); }
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
     static Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
-    static float largest(Floats v) { return _mm512_reduce_max_ps(v); }
 };
 
 } // namespace

@@ -127,11 +127,6 @@ struct Isa {
     static void store_tail(float* p, Floats v, size_t n) { sse2::store_tail(p, v, n); }
     static Floats fma(Floats a, Floats b, Floats c) { return c + a * b; }
     static Floats max(Floats a, Floats b) { return _mm_max_ps(a, b); }
-    static float largest(Floats v)
-    {
-        const __m128 two = _mm_max_ps(v, _mm_movehl_ps(v, v));
-        return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, _MM_SHUFFLE(1, 1, 1, 1))));
-    }
 };
 
 } // namespace
