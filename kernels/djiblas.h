@@ -85,7 +85,7 @@ struct AttentionTask {
     size_t window;         ///< at least 1
     size_t begin;
     size_t end;
-    float divisor;
+    float divisor; ///< positive
     float softcap; ///< 0: none
     /// Both null, or of each query the largest of its scores (-infinity: it sees none in [begin, end)) and the sum of
     /// exp(score - largest), at [position * stride / head_dim + head]; then `out` is not divided by that sum, and
