@@ -108,7 +108,7 @@ inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t 
 }
 
 /// scores[k * kN + n] for kN rows and kK keys, unscaled. The lanes of any sum are added in the same order. (Left alone,
-/// compilers make it a call, with all sums on the stack.)
+/// gcc makes it a call for every few keys.)
 template <class Packed, size_t kN, size_t kK> [[gnu::always_inline]] inline void
 key_scores(float* scores, const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim)
 {

@@ -34,11 +34,13 @@ def figures(output: str) -> list[dict[str, Any]]:
 
 
 def efisim_speed(path: Path, kernels: str, threads: int, prompt: int, decode: int, first: int) -> float:
-    """Of decode, or of prefill where nothing is decoded. Before that `first` tokens are decoded, as a person would have
-    taken some time to type: for 100 ms after the load the firmware starts no other processor, and the prompt of a small
-    model is over by then."""
+    """Of decode, or of prefill where nothing is decoded. With several processors `first` tokens are decoded before, as
+    a person would have taken some time to type: for 100 ms after the load the firmware starts no other processor, and
+    the prompt of a small model is over by then."""
     bench = f"/bench --kernels {kernels}"
-    commands = [f"{bench} -p {SHORT_PROMPT} -n {first} -r 3", f"{bench} --json -p {prompt} -n {decode} -r 1"]
+    commands = [f"{bench} --json -p {prompt} -n {decode} -r 1"]
+    if threads > 1:
+        commands.insert(0, f"{bench} -p {SHORT_PROMPT} -n {first} -r 3")
     with run_efisim.typed_volume(path, commands, {}) as volume:
         memory = path.stat().st_size // 2**30 + 4
         options = ["--processors", str(threads), "--memory", f"{memory}G", "--timeout", str(EFISIM_SECONDS)]
