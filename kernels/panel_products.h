@@ -113,35 +113,50 @@ private:
 /// Up to so many rows of input a tile's sums are in registers.
 constexpr size_t kUnrolledTokens = 8;
 
-/// A block of one part by kTokens rows of input. Of each row of input there are kTileParts sums.
+/// Whether all rows of input of a tile take a word before the next is unpacked: it never waits in memory.
+template <size_t kTokens, class Set> constexpr bool kWordByWord = Set::kWordParts != 0 && kTokens <= kUnrolledTokens;
+
+/// Parts of a tile that add_block takes at once.
+template <size_t kTokens, class Set> constexpr size_t kBlockParts = kWordByWord<kTokens, Set> ? Set::kWordParts : 1;
+
+/// A block of kBlockParts parts by kTokens rows of input. Of each row of input there are kTileParts sums.
 template <class Unit, size_t kTokens, class Set>
-[[gnu::always_inline]] inline void add_block(Sum<Unit>* sums, const Unit& part, size_t b,
+[[gnu::always_inline]] inline void add_block(Sum<Unit>* sums, const Unit* parts, size_t b,
                                              const typename Set::Input* inputs, const InputScale* scales,
                                              size_t scale_stride)
 {
-    if constexpr (Set::kByWord && kTokens <= kUnrolledTokens) {
-        // All rows of input take a word before the next is unpacked: it never waits in memory.
-        Dot<Unit, Set> dots[kTokens];
+    if constexpr (kWordByWord<kTokens, Set>) {
+        Dot<Unit, Set> dots[kTokens][Set::kWordParts];
 #pragma GCC unroll 8
         for (size_t i = 0; i < kQuads; i++) {
             const size_t place = Dot<Unit, Set>::place(i);
-            const Words code = part.code(b, place);
+            Words codes[Set::kWordParts];
+#pragma GCC unroll 2
+            for (size_t p = 0; p < Set::kWordParts; p++) {
+                codes[p] = parts[p].code(b, place);
+            }
 #pragma GCC unroll 8
             for (size_t t = 0; t < kTokens; t++) {
-                dots[t].add(part, b, i, code, inputs[t]);
+#pragma GCC unroll 2
+                for (size_t p = 0; p < Set::kWordParts; p++) {
+                    dots[t][p].add(parts[p], b, i, codes[p], inputs[t]);
+                }
             }
         }
 #pragma GCC unroll 8
         for (size_t t = 0; t < kTokens; t++) {
-            sums[t * Set::kTileParts].add(part, b, dots[t].sums, scales[t * scale_stride]);
+#pragma GCC unroll 2
+            for (size_t p = 0; p < Set::kWordParts; p++) {
+                sums[t * Set::kTileParts + p].add(parts[p], b, dots[t][p].sums, scales[t * scale_stride]);
+            }
         }
     } else {
         Words codes[kQuads];
-        part.codes(b, codes);
+        parts->codes(b, codes);
         const auto add = [&](size_t t) {
             Dot<Unit, Set> dot;
-            dot.take(part, b, codes, inputs[t]);
-            sums[t * Set::kTileParts].add(part, b, dot.sums, scales[t * scale_stride]);
+            dot.take(*parts, b, codes, inputs[t]);
+            sums[t * Set::kTileParts].add(*parts, b, dot.sums, scales[t * scale_stride]);
         };
         if constexpr (kTokens > kUnrolledTokens) {
 #pragma GCC unroll 1
@@ -181,8 +196,8 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
                 inputs[t] = Isa::input(q + t * x.stride + at * kInputBlock, scales[t * scale_stride + at]);
             }
 #pragma GCC unroll 4
-            for (size_t p = 0; p < kTileParts; p++) {
-                add_block<Unit, kTokens, Isa>(&sums[0][p], parts[p], b, inputs, scales + at, scale_stride);
+            for (size_t p = 0; p < kTileParts; p += kBlockParts<kTokens, Isa>) {
+                add_block<Unit, kTokens, Isa>(&sums[0][p], parts + p, b, inputs, scales + at, scale_stride);
             }
         }
         for (size_t t = 0; t < kTokens; t++) {
@@ -221,8 +236,8 @@ add_blocks(Sum<Type>* sums, const Type* parts, size_t i, const int8_t* q, const 
 
 /// The same word by word, so that what the blocks and the parts share is loaded once.
 template <class Type, size_t kCount, class Set, class Ahead>
-requires(Set::kByWord) inline void add_blocks(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
-                                              const InputScale* scales, Ahead& ahead)
+requires(Set::kWordParts != 0) inline void add_blocks(Sum<Type>* sums, const Type* parts, size_t first, const int8_t* q,
+                                                      const InputScale* scales, Ahead& ahead)
 {
     Dot<Type, Set> dots[kCount][kParts];
     typename Set::Input inputs[kCount];

@@ -117,7 +117,7 @@ requires(Set::kFloatSums) struct Dot<Type, Set> {
 
 /// The same word by word: a set's WordSum is what its words of codes add up in.
 template <class Type, class Set>
-requires(Set::kByWord && !Set::kScaledPairs) struct Dot<Type, Set> {
+requires(Set::kWordParts != 0 && !Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t kGroupQuads = kQuads / Type::kGroups;
     static_assert(Type::kMax >= 0 || Type::kGroups == 1);
     typename Set::template WordSum<Type::kMax> sum;
@@ -178,6 +178,7 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
         } else {
             const Ints wide = Set::widen(pairs, Words{} + 0x00010001u);
             sums[group] = i % kGroupQuads < kSafe ? wide : sums[group] + wide;
+            asm("" : "+v"(sums[group])); // likewise
         }
     }
     void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)

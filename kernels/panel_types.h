@@ -13,7 +13,8 @@
 //   Words signed_codes(w): signed codes as dot() wants them
 //   Words lookup(w): bytes 0 to 15 replaced by kIq4Values
 //   Input input(q, scale): 32 quantized values, and what goes with them, made ready for several products; kTileParts:
-//     vectors of rows of a panel that a tile takes at once, so that this is done once for them
+//     vectors of rows of a panel that a tile takes at once, so that this is done once for them; kWordParts: so many of
+//     them take a word of the input before the next is loaded (0: they take block by block)
 // and kScaledPairs and kFloatSums. Where both are false, products come as sums of four:
 //   Ints dot<kMax, kFirst, kQuads>(codes, input): in each lane the sum over kQuads words from codes[kFirst] of its four
 //     bytes times the four values of the input at the same place. Codes are 0 to kMax; kMax of kSigned says that they

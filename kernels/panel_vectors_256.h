@@ -19,7 +19,6 @@ struct Vectors256 {
     using Input = const int8_t*;
     static constexpr size_t kTokens = 4;
     static constexpr size_t kUnpackTokens = 32;
-    static constexpr size_t kTileParts = 1;
     static constexpr bool kFloatSums = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }

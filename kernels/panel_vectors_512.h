@@ -18,7 +18,7 @@ struct Vectors512 {
     using Floats [[gnu::vector_size(64)]] = float;
     static constexpr size_t kUnpackTokens = 32;
     static constexpr size_t kTileParts = 1;
-    static constexpr bool kByWord = false;
+    static constexpr size_t kWordParts = 0;
     static constexpr bool kScaledPairs = false;
 
     static Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }

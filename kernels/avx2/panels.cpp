@@ -52,7 +52,8 @@ struct Isa : Vectors256 {
         const InputScale* scale;
     };
     static constexpr int kSignedBias = 0;
-    static constexpr bool kByWord = true;
+    static constexpr size_t kTileParts = 2;
+    static constexpr size_t kWordParts = 2; // or to load the input is a fifth of the work for Q8_0
     static constexpr bool kScaledPairs = true;
 
     static Input input(const int8_t* q, const InputScale& scale) { return {q, &scale}; }

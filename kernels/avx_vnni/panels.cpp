@@ -12,7 +12,8 @@ namespace {
 
 struct Isa : Vectors256 {
     static constexpr int kSignedBias = 128;
-    static constexpr bool kByWord = false;
+    static constexpr size_t kTileParts = 1;
+    static constexpr size_t kWordParts = 0;
     static constexpr bool kScaledPairs = false;
 
     static Words signed_codes(Words w) { return w ^ 0x80808080u; }

@@ -25,7 +25,7 @@ struct Isa {
     static constexpr size_t kUnpackTokens = kTokens; // inputs that are made ready take their room
     static constexpr size_t kTileParts = 4;
     static constexpr int kSignedBias = 0;
-    static constexpr bool kByWord = true;
+    static constexpr size_t kWordParts = 1;
     static constexpr bool kScaledPairs = false;
     static constexpr bool kFloatSums = false;
 
