@@ -2,7 +2,6 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace llmk {
 
@@ -63,17 +62,26 @@ Token argmax(std::span<const float> values)
     return static_cast<Token>(best);
 }
 
-void keep_top_k(uint32_t k, std::span<float> logits, std::span<Probability> work)
+/// The ids.size() largest logits come to the front, in the order of their ids.
+void keep_top_k(std::span<float> logits, std::span<Token> ids, std::span<Probability> work)
 {
-    if (k >= logits.size()) {
-        return;
+    const std::span<Probability> top = work.first(ids.size());
+    for (size_t i = 0; i < top.size(); ++i) {
+        top[i] = {logits[i], static_cast<Token>(i)};
     }
-    for (size_t i = 0; i < logits.size(); ++i) {
-        work[i] = {logits[i], static_cast<Token>(i)};
+    // A heap with the least likely of them in front: few of a vocabulary's tokens ever come into it.
+    std::make_heap(top.begin(), top.end(), more_likely);
+    for (size_t i = top.size(); i < logits.size(); ++i) {
+        if (logits[i] > top.front().p) {
+            std::pop_heap(top.begin(), top.end(), more_likely);
+            top.back() = {logits[i], static_cast<Token>(i)};
+            std::push_heap(top.begin(), top.end(), more_likely);
+        }
     }
-    std::nth_element(work.begin(), work.begin() + k, work.end(), more_likely);
-    for (size_t i = k; i < work.size(); ++i) {
-        logits[work[i].token] = kBanned;
+    std::sort(top.begin(), top.end(), [](const auto& a, const auto& b) { return a.token < b.token; });
+    for (size_t i = 0; i < top.size(); ++i) {
+        logits[i] = top[i].p;
+        ids[i] = top[i].token;
     }
 }
 
@@ -148,18 +156,12 @@ Token draw_min_p(float min_p, std::span<float> probabilities, float coin)
     return draw_in_order(probabilities, coin * sum);
 }
 
-/// Temperature to draw, on logits that penalties and bans have been through.
-Token choose(const SamplerSettings& settings, std::span<float> logits, const KernelSet& kernels, RandomStream& random,
-             std::span<Probability> work)
+/// Of logits or probabilities: the index of the one that is drawn.
+Token draw(const SamplerSettings& settings, std::span<float> logits, const KernelSet& kernels, RandomStream& random,
+           std::span<Probability> work)
 {
-    if (settings.temperature == 0.0f) {
-        return argmax(logits);
-    }
     for (float& logit : logits) {
         logit /= settings.temperature;
-    }
-    if (settings.top_k > 0) {
-        keep_top_k(settings.top_k, logits, work);
     }
     kernels.softmax(logits.data(), logits.size());
     const float coin = random.next_f32();
@@ -167,6 +169,26 @@ Token choose(const SamplerSettings& settings, std::span<float> logits, const Ker
         return draw_top_p(settings, logits, coin, work);
     }
     return settings.min_p > 0.0f ? draw_min_p(settings.min_p, logits, coin) : draw_in_order(logits, coin);
+}
+
+/// Where the chain needs room.
+struct Rooms {
+    std::span<Probability> work; ///< (vocab_size)
+    std::span<Token> ids;        ///< (top_k), none where that leaves all
+};
+
+/// Top-k to draw, on logits that penalties and bans have been through.
+Token choose(const SamplerSettings& settings, std::span<float> logits, const KernelSet& kernels, RandomStream& random,
+             const Rooms& rooms)
+{
+    if (settings.temperature == 0.0f) {
+        return argmax(logits);
+    }
+    if (rooms.ids.empty()) {
+        return draw(settings, logits, kernels, random, rooms.work);
+    }
+    keep_top_k(logits, rooms.ids, rooms.work);
+    return rooms.ids[draw(settings, logits.first(rooms.ids.size()), kernels, random, rooms.work)];
 }
 
 } // namespace
@@ -233,6 +255,10 @@ Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, 
     const ArenaScope scope(scratch);
     const size_t vocab = input.logits.size();
     const std::span<Probability> work{TRY(scratch.alloc_array<Probability>(vocab)), vocab};
+    Rooms rooms = {work, {}};
+    if (settings.top_k < vocab && settings.top_k > 0) {
+        rooms.ids = {TRY(scratch.alloc_array<Token>(settings.top_k)), settings.top_k};
+    }
     if (settings.repeat_penalty != 1.0f) {
         // The work area has room for the marks: it is not in use yet.
         penalize_repeats(settings, input.logits, input.history, {reinterpret_cast<uint8_t*>(work.data()), vocab});
@@ -245,10 +271,10 @@ Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, 
         kept = {TRY(scratch.alloc_array<float>(vocab)), vocab};
         std::copy(input.logits.begin(), input.logits.end(), kept.begin());
     }
-    Token token = choose(settings, input.logits, kernels, random, work);
+    Token token = choose(settings, input.logits, kernels, random, rooms);
     if (settings.loop_escape && closes_a_loop(input.answer, token)) {
         kept[token] = kBanned;
-        token = choose(settings, kept, kernels, random, work);
+        token = choose(settings, kept, kernels, random, rooms);
     }
     return token;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "sentinel/sentinel.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace llmk {
@@ -67,20 +68,41 @@ Trip Sentinel::account(Phase phase, uint64_t cycles, uint64_t tokens, TextWriter
     return {};
 }
 
+namespace {
+
+// NaN and infinity have an exponent of all ones: without the sign, one more spills into the uppermost bit. (Bits are
+// free of float traps.)
+constexpr uint32_t kMagnitude = 0x7fffffff;
+constexpr uint32_t kOneMore = 0x00800000;
+
+bool is_finite(float value) { return ((std::bit_cast<uint32_t>(value) & kMagnitude) + kOneMore) >> 31 == 0; }
+
+/// Four at a time: one by one, this took a twentieth of the time of a small model's token.
+bool all_finite(std::span<const float> values)
+{
+    using Vector [[gnu::vector_size(16)]] = uint32_t;
+    constexpr size_t kLanes = sizeof(Vector) / sizeof(uint32_t);
+    Vector any = {};
+    for (; values.size() >= kLanes; values = values.subspan(kLanes)) {
+        Vector bits;
+        __builtin_memcpy(&bits, values.data(), sizeof bits);
+        any |= (bits & kMagnitude) + kOneMore;
+    }
+    uint32_t bad = 0;
+    for (size_t i = 0; i < kLanes; ++i) {
+        bad |= any[i];
+    }
+    return bad >> 31 == 0 && std::all_of(values.begin(), values.end(), is_finite);
+}
+
+} // namespace
+
 Trip Sentinel::check_finite(Phase phase, std::span<const float> logits)
 {
-    // An exponent of all ones is NaN or infinity; comparing bits keeps the check free of float traps and cheap.
-    uint32_t bad = 0;
-    for (const float value : logits) {
-        bad |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & 0x7f800000u) == 0x7f800000u);
-    }
-    if (bad == 0) {
+    if (all_finite(logits)) {
         return {};
     }
-    size_t index = 0;
-    while ((std::bit_cast<uint32_t>(logits[index]) & 0x7f800000u) != 0x7f800000u) {
-        ++index;
-    }
+    const auto index = static_cast<size_t>(std::find_if_not(logits.begin(), logits.end(), is_finite) - logits.begin());
     return trip(TripReason::not_finite, phase,
                 Text<160>("{}: the logit of token {} is {}", phase_name(phase), index, logits[index]));
 }

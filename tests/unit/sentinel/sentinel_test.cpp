@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cfloat>
 #include <cmath>
 
 namespace llmk {
@@ -159,8 +160,20 @@ TEST(Sentinel, NotFiniteTripsAndNamesThePlace)
             EXPECT_EQ(watch.sentinel.trips(), 1u);
         }
     }
+    for (size_t size = 1; size <= 11; ++size) { // logits are looked at four at a time, the last ones one by one
+        for (size_t place = 0; place < size; ++place) {
+            Watch watch;
+            std::vector<float> logits(size, -FLT_MAX);
+            EXPECT_FALSE(watch.sentinel.check_finite(Phase::decode, logits).tripped());
+            logits[place] = place % 2 == 0 ? -NAN : -INFINITY;
+            EXPECT_NE(watch.sentinel.check_finite(Phase::decode, logits)
+                          .what.view()
+                          .find("token " + std::to_string(place) + " is"),
+                      std::string_view::npos);
+        }
+    }
     Watch watch;
-    const float extremes[] = {3.4e38f, -3.4e38f, 0.0f, -0.0f, 1e-45f};
+    const float extremes[] = {FLT_MAX, -FLT_MAX, 0.0f, -0.0f, 1e-45f};
     EXPECT_FALSE(watch.sentinel.check_finite(Phase::decode, extremes).tripped());
 }
 
