@@ -6,7 +6,7 @@
 // Nothing here depends on the batch but the number of rows that share a load: each sum is made in the same order.
 #pragma once
 
-#include "kernels/panel_sums.h"
+#include "kernels/panel_tiles.h"
 
 namespace llmk::djiblas::LLMK_KERNEL_SET {
 
@@ -109,110 +109,6 @@ private:
         }
     }
 };
-
-/// Up to so many rows of input a tile's sums are in registers.
-constexpr size_t kUnrolledTokens = 8;
-
-/// Whether all rows of input of a tile take a word before the next is unpacked: it never waits in memory.
-template <size_t kTokens, class Set> constexpr bool kWordByWord = Set::kWordParts != 0 && kTokens <= kUnrolledTokens;
-
-/// Parts of a tile that add_block takes at once.
-template <size_t kTokens, class Set> constexpr size_t kBlockParts = kWordByWord<kTokens, Set> ? Set::kWordParts : 1;
-
-/// A block of kBlockParts parts by kTokens rows of input. Of each row of input there are kTileParts sums.
-template <class Unit, size_t kTokens, class Set>
-[[gnu::always_inline]] inline void add_block(Sum<Unit>* sums, const Unit* parts, size_t b,
-                                             const typename Set::Input* inputs, const InputScale* scales,
-                                             size_t scale_stride)
-{
-    if constexpr (kWordByWord<kTokens, Set>) {
-        Dot<Unit, Set> dots[kTokens][Set::kWordParts];
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kQuads; i++) {
-            const size_t place = Dot<Unit, Set>::place(i);
-            Words codes[Set::kWordParts];
-#pragma GCC unroll 2
-            for (size_t p = 0; p < Set::kWordParts; p++) {
-                codes[p] = parts[p].code(b, place);
-            }
-#pragma GCC unroll 8
-            for (size_t t = 0; t < kTokens; t++) {
-#pragma GCC unroll 2
-                for (size_t p = 0; p < Set::kWordParts; p++) {
-                    dots[t][p].add(parts[p], b, i, codes[p], inputs[t]);
-                }
-            }
-        }
-#pragma GCC unroll 8
-        for (size_t t = 0; t < kTokens; t++) {
-#pragma GCC unroll 2
-            for (size_t p = 0; p < Set::kWordParts; p++) {
-                sums[t * Set::kTileParts + p].add(parts[p], b, dots[t][p].sums, scales[t * scale_stride]);
-            }
-        }
-    } else {
-        Words codes[kQuads];
-        parts->codes(b, codes);
-        const auto add = [&](size_t t) {
-            Dot<Unit, Set> dot;
-            dot.take(*parts, b, codes, inputs[t]);
-            sums[t * Set::kTileParts].add(*parts, b, dot.sums, scales[t * scale_stride]);
-        };
-        if constexpr (kTokens > kUnrolledTokens) {
-#pragma GCC unroll 1
-            for (size_t t = 0; t < kTokens; t++) {
-                add(t);
-            }
-        } else {
-#pragma GCC unroll 8
-            for (size_t t = 0; t < kTokens; t++) {
-                add(t);
-            }
-        }
-    }
-}
-
-/// kTileParts vectors of rows of one panel by kTokens rows of input.
-template <class Type, size_t kTokens, size_t kTileParts>
-void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
-{
-    using Unit = Unpacked<Type>;
-    const size_t blocks = x.cols / kInputBlock;
-    const size_t scale_stride = x.stride / kInputBlock;
-    const int8_t* q = x.q + token * x.stride;
-    const InputScale* scales = x.scales + token * scale_stride;
-    Sum<Unit> sums[kTokens][kTileParts] = {};
-    for (size_t block = 0; block < blocks; block += Type::kBlocks, panel += Type::kUnitBytes) {
-        Unit parts[kTileParts];
-        for (size_t p = 0; p < kTileParts; p++) {
-            parts[p].load(panel, first_part + p);
-        }
-        for (size_t i = 0; i < Type::kBlocks; i++) {
-            const size_t b = Type::block(i);
-            const size_t at = block + b;
-            typename Isa::Input inputs[kTokens];
-#pragma GCC unroll 16
-            for (size_t t = 0; t < kTokens; t++) {
-                inputs[t] = Isa::input(q + t * x.stride + at * kInputBlock, scales[t * scale_stride + at]);
-            }
-#pragma GCC unroll 4
-            for (size_t p = 0; p < kTileParts; p += kBlockParts<kTokens, Isa>) {
-                add_block<Unit, kTokens, Isa>(&sums[0][p], parts + p, b, inputs, scales + at, scale_stride);
-            }
-        }
-        for (size_t t = 0; t < kTokens; t++) {
-            for (size_t p = 0; p < kTileParts; p++) {
-                sums[t][p].end_unit(parts[p]);
-            }
-        }
-    }
-    for (size_t t = 0; t < kTokens; t++) {
-        for (size_t p = 0; p < kTileParts; p++) {
-            __builtin_memcpy(y + (token + t) * y_stride + (first_part + p) * kVectorRows, &sums[t][p].total,
-                             sizeof(Floats));
-        }
-    }
-}
 
 /// kCount blocks (up to four) of a unit by one row of input, from the i-th on. The unit's part of that row begins at q.
 template <class Type, size_t kCount, class Set, class Ahead> inline void
@@ -380,6 +276,10 @@ size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const Pa
     return token;
 }
 
+/// Whether to unpack codes takes so long that many rows of input share it, whose sums are in memory.
+template <class Type> constexpr bool kUnpackedOnce = Isa::kUnpackTokens > Isa::kTokens &&
+                                                     (Type::kGroups == 2 || (Isa::kWordParts != 0 && Type::kMax == 31));
+
 /// Rows of input that are few enough for every set.
 constexpr size_t kFewTokens = 4;
 
@@ -388,7 +288,7 @@ template <class Type> void product(float* y, size_t y_stride, const uint8_t* dat
     const size_t panel_bytes = x.cols / kInputBlock / Type::kBlocks * Type::kUnitBytes;
     for (size_t i = 0; i < panels; i++, data += panel_bytes, y += kPanelRows) {
         size_t token = 0;
-        if constexpr (Type::kTogether > 1 && Type::kGroups == 2 && Isa::kUnpackTokens > Isa::kTokens) {
+        if constexpr (kUnpackedOnce<Type>) {
             token = tiles_of_tokens<Type, Isa::kUnpackTokens>(y, y_stride, data, x, token);
         }
         token = tiles_of_tokens<Type, Isa::kTokens>(y, y_stride, data, x, token);

@@ -178,8 +178,8 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
         } else {
             const Ints wide = Set::widen(pairs, Words{} + 0x00010001u);
             sums[group] = i % kGroupQuads < kSafe ? wide : sums[group] + wide;
-            asm("" : "+v"(sums[group])); // likewise
         }
+        asm("" : "+v"(sums[Type::kIntegerScales ? 0 : group])); // likewise
     }
     void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)
     {
