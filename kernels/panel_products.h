@@ -270,13 +270,14 @@ size_t tiles_of_tokens(float* y, size_t y_stride, const uint8_t* panel, const Pa
 {
     for (; token + kTokens <= x.batch; token += kTokens) {
         for (size_t part = 0; part < kParts; part += Isa::kTileParts) {
-            tile<Type, kTokens, Isa::kTileParts>(y, y_stride, panel, part, x, token);
+            tile<Type, kTokens>(y, y_stride, panel, part, x, token);
         }
     }
     return token;
 }
 
-/// Whether to unpack codes takes so long that many rows of input share it, whose sums are in memory.
+/// Whether to unpack codes takes so long that many rows of input share it, whose sums are in memory. Of types of five
+/// bits it does where tiles go by halves of a block.
 template <class Type> constexpr bool kUnpackedOnce = Isa::kUnpackTokens > Isa::kTokens &&
                                                      (Type::kGroups == 2 || (Isa::kWordParts != 0 && Type::kMax == 31));
 

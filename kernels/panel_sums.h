@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What products with panels add up, and in which order: the integers of 32 columns, then the floats of a row. For
-// kernels/panel_products.h, which tells what the names stand for.
+// kernels/panel_products.h; what the names stand for is in kernels/panel_types.h.
 #pragma once
 
 #include "kernels/panel_types.h"
@@ -133,13 +133,6 @@ requires(Set::kWordParts != 0 && !Set::kScaledPairs) struct Dot<Type, Set> {
             sums[i / kGroupQuads] = sum.total();
         }
     }
-    void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)
-    {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kQuads; i++) {
-            add(type, b, i, codes[place(i)], input);
-        }
-    }
 };
 
 template <class Type, class Set>
@@ -151,6 +144,7 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
     static constexpr size_t kFit = Type::kMax < 0 ? 1 : 32767 / (kLargest * 127 * 2);
     static constexpr size_t kSafe = kFit < kGroupQuads ? kFit : kGroupQuads;
     static_assert(kGroupQuads % kSafe == 0 && (kOffset == 0 || kSafe == kQuads / 2));
+    static_assert(Set::kWordParts != 0, "products go word by word");
 
     typename Set::Shorts pairs;
     Ints sums[Type::kGroups];
@@ -180,13 +174,6 @@ requires(Set::kScaledPairs) struct Dot<Type, Set> {
             sums[group] = i % kGroupQuads < kSafe ? wide : sums[group] + wide;
         }
         asm("" : "+v"(sums[Type::kIntegerScales ? 0 : group])); // likewise
-    }
-    void take(const Type& type, size_t b, const Words* codes, const typename Set::Input& input)
-    {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < kQuads; i++) {
-            add(type, b, i, codes[place(i)], input);
-        }
     }
 };
 

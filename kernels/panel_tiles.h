@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Products with panels of several rows of input: a tile is some rows of weights by some rows of input. For
-// kernels/panel_products.h, which tells what the names stand for.
+// kernels/panel_products.h; what the names stand for is in kernels/panel_types.h.
 #pragma once
 
 #include "kernels/panel_sums.h"
@@ -121,10 +121,13 @@ template <class Unit, size_t kTokens, class Set>
 }
 
 /// kTileParts vectors of rows of one panel by kTokens rows of input.
-template <class Type, size_t kTokens, size_t kTileParts>
+template <class Type, size_t kTokens>
 void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, const PanelInput& x, size_t token)
 {
     using Unit = Unpacked<Type>;
+    constexpr size_t kTileParts = Isa::kTileParts;
+    constexpr size_t kTogether = Isa::kWordParts == 0 ? 1 : Isa::kWordParts;
+    static_assert(kParts % kTileParts == 0 && kTileParts % kTogether == 0);
     const size_t blocks = x.cols / kInputBlock;
     const size_t scale_stride = x.stride / kInputBlock;
     const int8_t* q = x.q + token * x.stride;
@@ -145,7 +148,7 @@ void tile(float* y, size_t y_stride, const uint8_t* panel, size_t first_part, co
             }
             const BlockInputs<Isa> x_block = {inputs, scales + at, scale_stride};
 #pragma GCC unroll 4
-            for (size_t p = 0; p < kTileParts; p += Isa::kWordParts == 0 ? 1 : Isa::kWordParts) {
+            for (size_t p = 0; p < kTileParts; p += kTogether) {
                 if constexpr (Isa::kWordParts == 0) {
                     add_block<Unit, kTokens, Isa>(&sums[0][p], parts + p, b, x_block);
                 } else if constexpr (kTokens <= kUnrolledTokens) {

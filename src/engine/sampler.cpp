@@ -7,7 +7,7 @@ namespace llmk {
 
 namespace {
 
-// Minus infinity, spelled as bits: <limits> would do, but this is what the sentinel and the kernels compare with.
+// Minus infinity.
 constexpr float kBanned = -__builtin_inff();
 
 struct Probability {
@@ -69,7 +69,7 @@ void keep_top_k(std::span<float> logits, std::span<Token> ids, std::span<Probabi
     for (size_t i = 0; i < top.size(); ++i) {
         top[i] = {logits[i], static_cast<Token>(i)};
     }
-    // A heap with the least likely of them in front: few of a vocabulary's tokens ever come into it.
+    // A heap with the least likely of them in front: with the usual k few of a vocabulary's tokens ever come into it.
     std::make_heap(top.begin(), top.end(), more_likely);
     for (size_t i = top.size(); i < logits.size(); ++i) {
         if (logits[i] > top.front().p) {
@@ -156,7 +156,7 @@ Token draw_min_p(float min_p, std::span<float> probabilities, float coin)
     return draw_in_order(probabilities, coin * sum);
 }
 
-/// Of logits or probabilities: the index of the one that is drawn.
+/// Temperature to draw: which of these logits.
 Token draw(const SamplerSettings& settings, std::span<float> logits, const KernelSet& kernels, RandomStream& random,
            std::span<Probability> work)
 {
@@ -172,23 +172,23 @@ Token draw(const SamplerSettings& settings, std::span<float> logits, const Kerne
 }
 
 /// Where the chain needs room.
-struct Rooms {
+struct WorkArea {
     std::span<Probability> work; ///< (vocab_size)
     std::span<Token> ids;        ///< (top_k), none where that leaves all
 };
 
 /// Top-k to draw, on logits that penalties and bans have been through.
 Token choose(const SamplerSettings& settings, std::span<float> logits, const KernelSet& kernels, RandomStream& random,
-             const Rooms& rooms)
+             const WorkArea& area)
 {
     if (settings.temperature == 0.0f) {
         return argmax(logits);
     }
-    if (rooms.ids.empty()) {
-        return draw(settings, logits, kernels, random, rooms.work);
+    if (area.ids.empty()) {
+        return draw(settings, logits, kernels, random, area.work);
     }
-    keep_top_k(logits, rooms.ids, rooms.work);
-    return rooms.ids[draw(settings, logits.first(rooms.ids.size()), kernels, random, rooms.work)];
+    keep_top_k(logits, area.ids, area.work);
+    return area.ids[draw(settings, logits.first(area.ids.size()), kernels, random, area.work)];
 }
 
 } // namespace
@@ -254,14 +254,13 @@ Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, 
 {
     const ArenaScope scope(scratch);
     const size_t vocab = input.logits.size();
-    const std::span<Probability> work{TRY(scratch.alloc_array<Probability>(vocab)), vocab};
-    Rooms rooms = {work, {}};
+    WorkArea area = {{TRY(scratch.alloc_array<Probability>(vocab)), vocab}, {}};
     if (settings.top_k < vocab && settings.top_k > 0) {
-        rooms.ids = {TRY(scratch.alloc_array<Token>(settings.top_k)), settings.top_k};
+        area.ids = {TRY(scratch.alloc_array<Token>(settings.top_k)), settings.top_k};
     }
     if (settings.repeat_penalty != 1.0f) {
         // The work area has room for the marks: it is not in use yet.
-        penalize_repeats(settings, input.logits, input.history, {reinterpret_cast<uint8_t*>(work.data()), vocab});
+        penalize_repeats(settings, input.logits, input.history, {reinterpret_cast<uint8_t*>(area.work.data()), vocab});
     }
     if (settings.no_repeat_ngram > 0) {
         ban_repeated_ngrams(settings.no_repeat_ngram, input.logits, input.history);
@@ -271,10 +270,10 @@ Result<Token> sample(const SamplerSettings& settings, const SampleInput& input, 
         kept = {TRY(scratch.alloc_array<float>(vocab)), vocab};
         std::copy(input.logits.begin(), input.logits.end(), kept.begin());
     }
-    Token token = choose(settings, input.logits, kernels, random, rooms);
+    Token token = choose(settings, input.logits, kernels, random, area);
     if (settings.loop_escape && closes_a_loop(input.answer, token)) {
         kept[token] = kBanned;
-        token = choose(settings, kept, kernels, random, rooms);
+        token = choose(settings, kept, kernels, random, area);
     }
     return token;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// From logits to the next token: one chain, in this order: repetition penalty, no-repeat n-gram ban, top-k (what it
-// leaves out costs nothing further), temperature, top-p, min-p, draw; then loop escape, once. What is off is skipped.
-// With the extras off, the order of operations and the random stream are llama2.c's (run.c: xorshift64*, argmax,
-// multinomial, top-p), so that its published seeded texts come out.
+// From logits to the next token: one chain, in this order: repetition penalty, no-repeat n-gram ban, top-k, temperature
+// (which changes no order, so that what top-k leaves out needs none), top-p, min-p, draw; then loop escape, once. What
+// is off is skipped. With the extras off, the order of operations and the random stream are llama2.c's (run.c:
+// xorshift64*, argmax, multinomial, top-p), so that its published seeded texts come out.
 #pragma once
 
 #include "cpu/kernels.h"

@@ -59,7 +59,8 @@ struct WorkspaceShape {
     }
 };
 
-/// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's, the prompt's ids.
+/// Working memory that a turn allocates and gives back: the tokenizer's, the sampler's (up to 16 bytes a token of the
+/// vocabulary, with top-k and loop escape), the prompt's ids.
 uint64_t scratch_bytes(const ModelDesc& desc)
 {
     // Parts of a prompt are compared with the whole: the ids of twice a template, up to four a byte.

@@ -168,7 +168,7 @@ TEST_P(PanelsCheck, ProductsOfAllTypes)
             const std::vector<uint8_t> repacked = pack(type, file, kPanels, blocks);
             std::vector<float> values(kRows * cols);
             (djiblas::kScalar.*packed.dequantize)(values.data(), file.data(), values.size());
-            for (const size_t batch : {1, 2, 3, 4, 5, 7, 16, 17, 21}) {
+            for (const size_t batch : {1, 2, 3, 4, 5, 7, 16, 17, 21, 33}) {
                 const size_t offset = batch % 5;
                 Input<uint8_t> data(repacked.size(), offset);
                 std::memcpy(const_cast<uint8_t*>(data.data()), repacked.data(), repacked.size());
@@ -211,7 +211,7 @@ TEST_P(PanelsCheck, TheBatchChangesNoBit)
         const PackedType& packed = packed_type(type);
         const size_t blocks = packed.block.values == kInputBlock ? 17 : 3, cols = blocks * packed.block.values;
         const auto product = set().panels->product[static_cast<size_t>(type)];
-        for (const size_t batch : {6, 11, 12, 19, 22, 131}) {
+        for (const size_t batch : {6, 11, 12, 19, 22, 135}) {
             const size_t count = 4 + batch % 2;
             const size_t outputs = count * kPanelRows;
             const std::vector<uint8_t> panels = pack(type, rows(type, count, blocks), count, blocks);

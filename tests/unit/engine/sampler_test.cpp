@@ -46,6 +46,9 @@ TEST(Sampler, GreedyTakesTheFirstOfTheLargest)
     EXPECT_EQ(table.draw(plain(0), {1, 5, 3, 5, 5}), 1u);
     EXPECT_EQ(table.draw(plain(0), {-3, -2, -7}), 1u);
     EXPECT_EQ(table.draw(plain(0), {0}), 0u);
+    SamplerSettings few = plain(0);
+    few.top_k = 2;
+    EXPECT_EQ(table.draw(few, {1, 5, 3, 5, 5}), 1u);
     RandomStream random(1);
     RandomStream untouched(1);
     (void)table.draw(plain(0), {1, 2}, random);
@@ -254,6 +257,10 @@ TEST(Sampler, BansHoldWhenDrawing)
     for (int i = 0; i < 500; ++i) {
         EXPECT_NE(table.draw(settings, {1, 1, 1, 1}, random, {0, 2, 0}), 2u);
     }
+    settings.top_k = 3; // of which one is banned: there are but two that are not
+    for (int i = 0; i < 500; ++i) {
+        EXPECT_LT(table.draw(settings, {1, 1, 1, 1}, random, {0, 2, 0, 3, 0}), 2u);
+    }
 }
 
 TEST(Loop, EscapeBansOnceAndDrawsAgain)
@@ -270,6 +277,10 @@ TEST(Loop, EscapeBansOnceAndDrawsAgain)
     EXPECT_EQ(table.draw(settings, logits, random, sevens, {}), 7u) << "only what this answer said counts";
     settings.loop_escape = false;
     EXPECT_EQ(table.draw(settings, logits, random, sevens, sevens), 7u);
+    settings = plain(1);
+    settings.loop_escape = true;
+    settings.top_k = 1;
+    EXPECT_EQ(table.draw(settings, logits, random, sevens, sevens), 3u);
     // The second draw is kept whatever it closes, and takes one more number from the stream.
     settings = plain(1);
     settings.loop_escape = true;
@@ -308,18 +319,23 @@ TEST(Sampler, SeedsReproduce)
 
 TEST(Sampler, FullScratchIsAnErrorAndTakesNothing)
 {
-    FakePlatform platform;
-    Arena tight;
-    ASSERT_TRUE(tight.add_extent(platform, 100 * 8 + 64).ok()); // room for the first of two buffers
-    ASSERT_TRUE(tight.alloc(Arena::usable_bytes(tight.size_bytes()) - 900).ok());
-    const uint64_t used = tight.used_bytes();
-    std::vector<float> logits(100, 1.0f);
-    RandomStream random(1);
-    const auto result = sample(story_sampler(), {logits, {}, {}}, djiblas::kScalar, random, tight);
-    ASSERT_FALSE(result.ok());
-    EXPECT_EQ(result.error().status, Status::out_of_memory);
-    EXPECT_EQ(tight.used_bytes(), used);
-    tight.release(platform);
+    // Of 100 tokens the candidates take 800 bytes, the ids of top-k 320 and the logits for another draw 400.
+    for (const uint64_t room : {700, 1000, 1350, 1900}) {
+        FakePlatform platform;
+        Arena tight;
+        ASSERT_TRUE(tight.add_extent(platform, 4096).ok());
+        ASSERT_TRUE(tight.alloc(Arena::usable_bytes(tight.size_bytes()) - room).ok());
+        const uint64_t used = tight.used_bytes();
+        std::vector<float> logits(100, 1.0f);
+        RandomStream random(1);
+        const auto result = sample(story_sampler(), {logits, {}, {}}, djiblas::kScalar, random, tight);
+        EXPECT_EQ(result.ok(), room == 1900) << room;
+        if (!result.ok()) {
+            EXPECT_EQ(result.error().status, Status::out_of_memory);
+        }
+        EXPECT_EQ(tight.used_bytes(), used);
+        tight.release(platform);
+    }
 }
 
 TEST(Sampler, DefaultsOfTheDesign)
