@@ -5,6 +5,20 @@ namespace llmk {
 
 namespace {
 constexpr int kSpins = 4000; // of PAUSE: some tens of microseconds
+/// Then rounds of letting others run, some milliseconds: longer than a processor that is done waits for the last part
+/// of a job. One that sleeps meanwhile is late for the next: waking it takes tens of microseconds, and it may wake on
+/// the processor of who woke it.
+constexpr int kYields = 10'000;
+
+/// One of many rounds of waiting.
+void rest(int round)
+{
+    if (round < kSpins) {
+        __builtin_ia32_pause();
+    } else {
+        std::this_thread::yield();
+    }
+}
 } // namespace
 
 Workers::Workers(size_t count)
@@ -28,8 +42,8 @@ void Workers::work()
     while (!m_board.closed()) {
         const uint64_t seen = m_board.ticket().load();
         m_board.claim();
-        for (int i = 0; i < kSpins && !m_board.open() && !m_board.closed(); ++i) {
-            __builtin_ia32_pause();
+        for (int i = 0; i < kSpins + kYields && !m_board.open() && !m_board.closed(); ++i) {
+            rest(i);
         }
         if (!m_board.open() && !m_board.closed()) {
             m_board.ticket().wait(seen);
@@ -47,12 +61,8 @@ void Workers::begin(ParallelFunction function, void* context, size_t parts)
 void Workers::end()
 {
     m_board.claim();
-    for (int spins = 0; !m_board.finished(); ++spins) {
-        if (spins < kSpins) {
-            __builtin_ia32_pause();
-        } else {
-            std::this_thread::yield();
-        }
+    for (int i = 0; !m_board.finished(); i += i < kSpins ? 1 : 0) {
+        rest(i);
     }
 }
 
