@@ -12,7 +12,7 @@ namespace {
 /// Rows of one product that a processor takes at a time: a multiple of every kernel's block of rows.
 constexpr size_t kRowBlock = 16;
 /// Parts a processor gets on average, so that a fast one takes more of them, and none waits long for the last.
-constexpr size_t kPartsPerProcessor = 12;
+constexpr size_t kPartsPerProcessor = 16;
 /// The same of a product with one row of input, which waits for memory: each part begins by waiting for its first
 /// lines, and asks at its end for what another has taken. One of them is large: all large ones together are half of the
 /// work.
@@ -317,30 +317,46 @@ Activation row_of(const Activation& input, size_t b, uint64_t group)
     return row;
 }
 
-/// Where a job of so many blocks of rows is cut.
+/// Where a product is cut into parts: large ones first, then small ones, so that no processor waits long for the last.
 struct Cuts {
-    size_t blocks;
+    size_t blocks; ///< of rows
     size_t parts;
-    size_t large;    ///< of the parts, the first ones: half of the blocks
-    size_t together; ///< blocks that a kernel likes to take at a time: what is left over at a part's end costs more
+    size_t large;    ///< of the parts, the first ones
+    size_t in_large; ///< of the blocks
+    /// Blocks that kernels take at a time in parts of either size: what is left over at a part's end costs more.
+    size_t together;
+    size_t together_in_small;
 
     /// Where `part` begins; of parts.. the end.
     size_t operator()(size_t part) const
     {
-        const size_t half = large == 0 ? 0 : blocks / 2;
-        const size_t at =
-            part < large ? half * part / large : half + (blocks - half) * (part - large) / (parts - large);
-        return part < parts ? at - at % together : at;
+        if (part >= parts) {
+            return blocks;
+        }
+        if (part < large) {
+            const size_t at = in_large * part / large;
+            return at - at % together;
+        }
+        const size_t at = in_large + (blocks - in_large) * (part - large) / (parts - large);
+        return at - at % together_in_small;
     }
 };
 
-/// Blocks that kernels take at a time: four of some products with one row of input (WeightReading::in_places), or two;
-/// with more rows two or three. Less where each processor would not have some of them to share.
-size_t blocks_together(size_t batch, size_t blocks, size_t processors)
+/// With one row of input, kernels take four blocks at a time of some products (WeightReading::in_places), or two, and
+/// half of the work is one large part for each processor; with more rows they take two or three, and three quarters are
+/// half of the parts. Fewer at a time where each processor would not have some of them to share.
+Cuts cuts_of(size_t blocks, size_t parts, size_t batch, size_t processors)
 {
     const size_t each = blocks / (kStreamsPerProcessor * processors);
     const size_t most = batch > 1 ? 6 : djiblas::kPlaces;
-    return each >= most ? most : each >= 2 ? 2 : 1;
+    const size_t together = each >= most ? most : each >= 2 ? 2 : 1;
+    if (parts <= processors) {
+        return {blocks, parts, 0, 0, together, together};
+    }
+    if (batch == 1) {
+        return {blocks, parts, processors, blocks / 2, together, together};
+    }
+    return {blocks, parts, parts / 2, blocks * 3 / 4, together, together == most ? most / 2 : together};
 }
 
 size_t blocks_of(const Tensor& weight) { return (weight.rows + kRowBlock - 1) / kRowBlock; }
@@ -422,8 +438,7 @@ void Ops::matmul(std::span<const Product> products, const Activation& input) con
     const bool streams = input.batch == 1 && processors > 1;
     const size_t parts =
         parts_for(multiply_adds, streams ? std::min(blocks, processors * kStreamsPerProcessor) : blocks);
-    const Cuts cut{blocks, parts, streams && parts > processors ? processors : 0,
-                   blocks_together(input.batch, blocks, processors)};
+    const Cuts cut = cuts_of(blocks, parts, input.batch, processors);
     parallel(parts, [&](size_t part) {
         size_t first = cut(part);
         size_t end = cut(part + 1);
