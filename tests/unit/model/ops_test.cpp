@@ -165,31 +165,36 @@ TEST(Ops, Int8ProductsOfEverySet)
     }
 }
 
-TEST(Ops, OneRowOfInputReachesAllRowsOnAnyNumberOfProcessors)
+TEST(Ops, InputsReachAllRowsOnAnyNumberOfProcessors)
 {
     constexpr size_t kCols = 256;
     constexpr size_t kMostRows = 1111;
+    constexpr size_t kMostInputs = 8;
     std::mt19937 random(7);
     std::uniform_real_distribution<float> values(-1.0f, 1.0f);
     std::vector<float> weights(kMostRows * kCols);
-    std::vector<float> x(kCols);
+    std::vector<float> x(kMostInputs * kCols);
     std::generate(weights.begin(), weights.end(), [&] { return values(random); });
     std::generate(x.begin(), x.end(), [&] { return values(random); });
     const KernelChoice kernels = force_kernels("scalar", CpuFeatures()).take();
     FakePlatform platform;
     const Ops ops(platform, kernels);
-    const auto product = [&](size_t rows, size_t processors) {
+    const auto product = [&](size_t rows, size_t inputs, size_t processors) {
         platform.processors = processors;
-        std::vector<float> y(kMostRows, kUntouched);
+        std::vector<float> y(inputs * kMostRows, kUntouched);
         const Tensor tensor = {reinterpret_cast<const uint8_t*>(weights.data()), TensorType::f32, rows, kCols, 0};
-        ops.matmul(y.data(), kMostRows, tensor, {x.data(), kCols, 1, kCols});
+        ops.matmul(y.data(), kMostRows, tensor, {x.data(), kCols, inputs, kCols});
         return y;
     };
-    for (size_t rows = 1; rows <= kMostRows; rows += rows < 300 ? 13 : 101) {
-        const std::vector<float> alone = product(rows, 1);
-        ASSERT_EQ(static_cast<size_t>(std::count(alone.begin(), alone.end(), kUntouched)), kMostRows - rows);
-        for (const size_t processors : {2u, 3u, 8u, 64u}) {
-            ASSERT_EQ(product(rows, processors), alone) << rows << " rows, " << processors << " processors";
+    for (const size_t inputs : {size_t{1}, kMostInputs}) {
+        for (size_t rows = 1; rows <= kMostRows; rows += rows < 300 ? 13 : 101) {
+            const std::vector<float> alone = product(rows, inputs, 1);
+            ASSERT_EQ(static_cast<size_t>(std::count(alone.begin(), alone.end(), kUntouched)),
+                      inputs * (kMostRows - rows));
+            for (const size_t processors : {2u, 3u, 8u, 64u}) {
+                ASSERT_EQ(product(rows, inputs, processors), alone)
+                    << rows << " rows, " << inputs << " inputs, " << processors << " processors";
+            }
         }
     }
 }
