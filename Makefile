@@ -187,7 +187,7 @@ tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check buil
 objects = $(patsubst %.cpp,build/$(1)/%.o,$(filter %.cpp,$(2))) $(patsubst %.S,build/$(1)/%.o,$(filter %.S,$(2)))
 
 FRAME_BYTES := 12288
-build/efi/kernels/%.o: FRAME_BYTES := 40960
+build/efi/kernels/%.o: FRAME_BYTES := 57344
 
 build/efi/%.o: %.cpp | setup-build
 	@mkdir -p $(@D)

@@ -11,7 +11,8 @@
 //   Floats load_some(p, n): n to kLanes floats, and zeros
 //   void store(p, v)
 //   void transpose(v): lane i of v[j] goes to lane j of v[i], of kLanes vectors
-//   void put(sums, out): as put_lanes, for kTileRows rows
+//   void put(sums, y, y_stride, inputs): as put_lanes, for kTileRows rows
+//   +: of Floats, lane by lane
 //   void unpack(Type{}, out, w, n): n weights of Type as floats
 // In an anonymous namespace: the linker must never merge it with copies compiled for another instruction set.
 #pragma once
@@ -31,6 +32,8 @@ constexpr size_t kPassCols = TurnedInput::kCols;
 constexpr size_t kPassRows = 96;
 /// Floats of weights that are unpacked at a time, on the stack.
 constexpr size_t kUnpackedFloats = 8 * 1024;
+/// Those, and sums that a pass over columns leaves to the next, on the stack: of so many inputs as there is room for.
+constexpr size_t kStackFloats = 13 * 1024;
 
 /// TurnedGemm::turn.
 template <class Isa> void turn(float* values, const float* x, size_t x_stride, size_t row, size_t batch, size_t cols)
@@ -59,24 +62,28 @@ template <class Isa> void turn(float* values, const float* x, size_t x_stride, s
     }
 }
 
-/// Where a tile's outputs go.
+/// Where a tile's sums go.
 struct TileOutputs {
     float* y;
     size_t y_stride;
     size_t inputs; ///< at least one
-    bool is_first; ///< of the passes over columns: sums are written, else added. (To begin a sum with what is in y
-                   ///< would wait for it, and make one long sum of all columns.)
+    /// What the passes over columns before this one came to: a vector of inputs for each row, one behind the other. (To
+    /// begin a sum with it would wait for it, and make one long sum of all columns.)
+    float* sums;
+    size_t sums_stride; ///< floats from there to those of the next vector of inputs
+    bool is_first;      ///< of the passes: there are no sums yet
+    bool is_last;       ///< y is written, and no sums
 };
 
 /// Lane b of sums[r] goes to y[b * y_stride + r].
-template <class Isa, size_t kRows> void put_lanes(const typename Isa::Floats* sums, const TileOutputs& out)
+template <class Isa, size_t kRows>
+void put_lanes(const typename Isa::Floats* sums, float* y, size_t y_stride, size_t inputs)
 {
     float lanes[kRows][Isa::kLanes];
     __builtin_memcpy(lanes, sums, sizeof lanes);
-    for (size_t b = 0; b < out.inputs; b++) {
-        float* const y = out.y + b * out.y_stride;
+    for (size_t b = 0; b < inputs; b++, y += y_stride) {
         for (size_t r = 0; r < kRows; r++) {
-            y[r] = out.is_first ? lanes[r][b] : y[r] + lanes[r][b];
+            y[r] = lanes[r][b];
         }
     }
 }
@@ -174,15 +181,29 @@ tile(const TileOutputs& out, const float* w, size_t w_stride, const float* x, si
     }
 #pragma GCC unroll 2
     for (size_t v = 0; v < kVectors; v++) {
+        float* const kept = out.sums + v * out.sums_stride;
+        if (!out.is_first) {
+#pragma GCC unroll 16
+            for (size_t r = 0; r < kRows; r++) {
+                sums[v][r] += Isa::load(kept + r * Isa::kLanes);
+            }
+        }
+        if (!out.is_last) {
+#pragma GCC unroll 16
+            for (size_t r = 0; r < kRows; r++) {
+                Isa::store(kept + r * Isa::kLanes, sums[v][r]);
+            }
+            continue;
+        }
         const size_t inputs = v + 1 < kVectors ? Isa::kLanes : out.inputs - v * Isa::kLanes;
         float* const y = out.y + v * Isa::kLanes * out.y_stride;
         if constexpr (kRows % Isa::kTileRows == 0) {
 #pragma GCC unroll 2
             for (size_t r = 0; r < kRows; r += Isa::kTileRows) {
-                Isa::put(sums[v] + r, {y + r, out.y_stride, inputs, out.is_first});
+                Isa::put(sums[v] + r, y + r, out.y_stride, inputs);
             }
         } else {
-            put_lanes<Isa, kRows>(sums[v], {y, out.y_stride, inputs, out.is_first});
+            put_lanes<Isa, kRows>(sums[v], y, out.y_stride, inputs);
         }
     }
 }
@@ -195,6 +216,7 @@ void tiles(TileOutputs out, const float* w, size_t w_stride, size_t rows, const 
     for (; rows >= kRows; rows -= kRows) {
         tile<Isa, kRows, kVectors>(out, w, w_stride, x, cols, ahead.of_tile(kRows * kVectors));
         out.y += kRows;
+        out.sums += kRows * Isa::kLanes;
         w += kRows * w_stride;
     }
     if constexpr (kRows > 1) {
@@ -212,39 +234,49 @@ void product(float* y, size_t y_stride, const uint8_t* w, size_t rows, const Tur
     constexpr size_t kBytes = Type::kBytes;
     constexpr bool kUnpack = kBytes != sizeof(float);
     constexpr size_t kRows = kUnpack ? kUnpackedRows : kPassRows;
+    constexpr size_t kUnpacked = kUnpack ? kUnpackedRows * kPassCols : 0;
+    constexpr size_t kPassInputs = (kStackFloats - kUnpacked) / kRows / kInputs * kInputs;
+    static_assert(kPassInputs > 0);
     const size_t row_bytes = x.cols * kBytes;
-    const size_t vectors = (x.batch + Isa::kLanes - 1) / Isa::kLanes;
     for (size_t first = 0; first < rows; first += kRows) {
         const size_t count = rows - first < kRows ? rows - first : kRows;
-        size_t c = 0;
-        do { // once even without columns: the sums are zero then
-            const size_t cols = x.cols - c < kPassCols ? x.cols - c : kPassCols;
-            const uint8_t* const at = w + first * row_bytes + c * kBytes;
-            // After the last columns of these rows, the first of the next.
-            const uint8_t* const next = c + cols < x.cols ? at + cols * kBytes : w + (first + count) * row_bytes;
-            Ahead ahead(next, row_bytes, kBytes, count, count * vectors);
-            float unpacked[kUnpack ? kUnpackedRows * kPassCols : 1];
-            const float* values = reinterpret_cast<const float*>(at);
-            size_t stride = x.cols;
-            if constexpr (kUnpack) {
-                for (size_t r = 0; r < count; r++) {
-                    Isa::unpack(Type{}, unpacked + r * kPassCols, at + r * row_bytes, cols);
+        for (size_t begin = 0; begin < x.batch; begin += kPassInputs) {
+            const size_t end = x.batch - begin < kPassInputs ? x.batch : begin + kPassInputs;
+            const size_t vectors = (end - begin + Isa::kLanes - 1) / Isa::kLanes;
+            alignas(64) float sums[kRows * kPassInputs];
+            size_t c = 0;
+            do { // once even without columns: the sums are zero then
+                const size_t cols = x.cols - c < kPassCols ? x.cols - c : kPassCols;
+                const bool is_last = c + cols == x.cols;
+                const uint8_t* const at = w + first * row_bytes + c * kBytes;
+                // After the last columns of these rows, the first again for other inputs, or those of the next rows.
+                const size_t then = end < x.batch ? first : first + count;
+                const uint8_t* const next = is_last ? w + then * row_bytes : at + cols * kBytes;
+                Ahead ahead(next, row_bytes, kBytes, count, count * vectors);
+                float unpacked[kUnpack ? kUnpacked : 1];
+                const float* values = reinterpret_cast<const float*>(at);
+                size_t stride = x.cols;
+                if constexpr (kUnpack) {
+                    for (size_t r = 0; r < count; r++) {
+                        Isa::unpack(Type{}, unpacked + r * kPassCols, at + r * row_bytes, cols);
+                    }
+                    values = unpacked;
+                    stride = kPassCols;
                 }
-                values = unpacked;
-                stride = kPassCols;
-            }
-            for (size_t b = 0; b < x.batch; b += kInputs) {
-                const size_t inputs = x.batch - b < kInputs ? x.batch - b : kInputs;
-                const TileOutputs out = {y + b * y_stride + first, y_stride, inputs, c == 0};
-                const float* const panel = x.values + TurnedInput::at(b, c, x.batch, x.cols);
-                if (inputs > Isa::kLanes) {
-                    tiles<Isa, 2, Isa::kTileRows>(out, values, stride, count, panel, cols, ahead);
-                } else {
-                    tiles<Isa, 1, Isa::kTallRows>(out, values, stride, count, panel, cols, ahead);
+                for (size_t b = begin; b < end; b += kInputs) {
+                    const size_t inputs = end - b < kInputs ? end - b : kInputs;
+                    const TileOutputs out = {y + b * y_stride + first, y_stride, inputs, sums + (b - begin) * count,
+                                             count * Isa::kLanes,      c == 0,   is_last};
+                    const float* const panel = x.values + TurnedInput::at(b, c, x.batch, x.cols);
+                    if (inputs > Isa::kLanes) {
+                        tiles<Isa, 2, Isa::kTileRows>(out, values, stride, count, panel, cols, ahead);
+                    } else {
+                        tiles<Isa, 1, Isa::kTallRows>(out, values, stride, count, panel, cols, ahead);
+                    }
                 }
-            }
-            c += cols;
-        } while (c < x.cols);
+                c += cols;
+            } while (c < x.cols);
+        }
     }
 }
 

@@ -51,22 +51,18 @@ struct Isa {
         }
     }
 
-    [[gnu::always_inline]] static void put(const __m256* sums, const TileOutputs& out)
+    [[gnu::always_inline]] static void put(const __m256* sums, float* y, size_t y_stride, size_t inputs)
     {
         __m256 fours[4];
         turn_fours(sums, fours);
         // Of the last two rows: inputs 0, 1, 4 and 5, and the others.
         const __m256 even = _mm256_unpacklo_ps(sums[4], sums[5]);
         const __m256 odd = _mm256_unpackhi_ps(sums[4], sums[5]);
-        const auto store = [&out](size_t input, __m128 four, __m128 two) {
-            float* const y = out.y + input * out.y_stride;
-            if (input < out.inputs) {
-                if (!out.is_first) {
-                    four = _mm_add_ps(four, _mm_loadu_ps(y));
-                    two = _mm_add_ps(two, _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(y + 4))));
-                }
-                _mm_storeu_ps(y, four);
-                _mm_storel_epi64(reinterpret_cast<__m128i*>(y + 4), _mm_castps_si128(two));
+        const auto store = [=](size_t input, __m128 four, __m128 two) {
+            float* const at = y + input * y_stride;
+            if (input < inputs) {
+                _mm_storeu_ps(at, four);
+                _mm_storel_epi64(reinterpret_cast<__m128i*>(at + 4), _mm_castps_si128(two));
             }
         };
         const auto store_half = [&](size_t first, auto half) {

@@ -65,7 +65,7 @@ struct Isa {
         }
     }
 
-    [[gnu::always_inline]] static void put(const __m512* sums, const TileOutputs& out)
+    [[gnu::always_inline]] static void put(const __m512* sums, float* y, size_t y_stride, size_t inputs)
     {
         constexpr int kFirstHalves = 0x44; // quarters 0 and 1 of each of two vectors
         constexpr int kLastHalves = 0xee;
@@ -73,10 +73,9 @@ struct Isa {
         __m512 fours[2][4];
         turn_fours(sums, fours[0]);
         turn_fours(sums + 4, fours[1]);
-        const auto store = [&out](size_t input, __m256 eight) {
-            float* const y = out.y + input * out.y_stride;
-            if (input < out.inputs) {
-                _mm256_storeu_ps(y, out.is_first ? eight : _mm256_add_ps(_mm256_loadu_ps(y), eight));
+        const auto store = [=](size_t input, __m256 eight) {
+            if (input < inputs) {
+                _mm256_storeu_ps(y + input * y_stride, eight);
             }
         };
 #pragma GCC unroll 4

@@ -161,7 +161,9 @@ TEST_P(TurnedCheck, ManyOfEach)
         ASSERT_NO_FATAL_FAILURE(check(type, kManyRows, kManyColumns, 37));
         ASSERT_NO_FATAL_FAILURE(check(type, 96, 512, 24));
         ASSERT_NO_FATAL_FAILURE(check(type, 192, 512, 32));
+        // More inputs than a pass takes (128 and more).
         ASSERT_NO_FATAL_FAILURE(check(type, 11, kManyColumns, djiblas::kMaxBatch));
+        ASSERT_NO_FATAL_FAILURE(check(type, 103, 2 * kManyColumns, 205));
     }
 }
 

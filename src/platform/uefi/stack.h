@@ -8,7 +8,7 @@
 #pragma once
 
 #define LLMK_STACK_BYTES (512 * 1024)
-#define LLMK_STACK_CANARY_BYTES (44 * 1024)
+#define LLMK_STACK_CANARY_BYTES (60 * 1024)
 
 #ifndef __ASSEMBLER__
 
