@@ -343,8 +343,8 @@ struct Cuts {
 };
 
 /// With one row of input, kernels take four blocks at a time of some products (WeightReading::in_places), or two, and
-/// half of the work is one large part for each processor; with more rows they take two or three, and three quarters are
-/// half of the parts. Fewer at a time where each processor would not have some of them to share.
+/// half of the work is one large part for each processor. With more rows they take two or three, in small parts three,
+/// and three quarters of the work are half of the parts. Fewer at a time where each processor would not have some.
 Cuts cuts_of(size_t blocks, size_t parts, size_t batch, size_t processors)
 {
     const size_t each = blocks / (kStreamsPerProcessor * processors);
