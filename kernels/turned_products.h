@@ -225,57 +225,78 @@ void tiles(TileOutputs out, const float* w, size_t w_stride, size_t rows, const 
     }
 }
 
-/// TurnedProduct of weights of Type::kBytes each: floats, or what Isa::unpack makes floats of.
+/// What a pass is of, for weights of Type::kBytes each: floats, or what Isa::unpack makes floats of.
+template <class Isa, class Type> struct PassShape {
+    static constexpr bool kUnpacks = Type::kBytes != sizeof(float);
+    static constexpr size_t kRows =
+        kUnpacks ? kUnpackedFloats / kPassCols / Isa::kTileRows * Isa::kTileRows : kPassRows;
+    static constexpr size_t kUnpacked = kUnpacks ? kRows * kPassCols : 0; ///< floats
+    static constexpr size_t kTileInputs = 2 * Isa::kLanes;
+    static constexpr size_t kInputs = (kStackFloats - kUnpacked) / kRows / kTileInputs * kTileInputs;
+    static_assert(kInputs > 0);
+};
+
+/// All columns of `rows` rows by the inputs [begin, end), at most as many as a pass has, pass by pass. `then` is what
+/// weights are needed after that.
+template <class Isa, class Type> void passes(float* y, size_t y_stride, const uint8_t* w, size_t rows,
+                                             const uint8_t* then, const TurnedInput& x, size_t begin, size_t end)
+{
+    using Shape = PassShape<Isa, Type>;
+    constexpr size_t kBytes = Type::kBytes;
+    const size_t row_bytes = x.cols * kBytes;
+    const size_t vectors = (end - begin + Isa::kLanes - 1) / Isa::kLanes;
+    alignas(64) float sums[Shape::kRows * Shape::kInputs];
+    size_t c = 0;
+    do { // once even without columns: the sums are zero then
+        const size_t cols = x.cols - c < kPassCols ? x.cols - c : kPassCols;
+        const bool is_last = c + cols == x.cols;
+        const uint8_t* const at = w + c * kBytes;
+        Ahead ahead(is_last ? then : at + cols * kBytes, row_bytes, kBytes, rows, rows * vectors);
+        float unpacked[Shape::kUnpacks ? Shape::kUnpacked : 1];
+        const float* values = reinterpret_cast<const float*>(at);
+        size_t stride = x.cols;
+        if constexpr (Shape::kUnpacks) {
+            for (size_t r = 0; r < rows; r++) {
+                Isa::unpack(Type{}, unpacked + r * kPassCols, at + r * row_bytes, cols);
+            }
+            values = unpacked;
+            stride = kPassCols;
+        }
+        for (size_t b = begin; b < end; b += Shape::kTileInputs) {
+            const size_t inputs = end - b < Shape::kTileInputs ? end - b : Shape::kTileInputs;
+            const TileOutputs out = {.y = y + b * y_stride,
+                                     .y_stride = y_stride,
+                                     .inputs = inputs,
+                                     .sums = sums + (b - begin) * rows,
+                                     .sums_stride = rows * Isa::kLanes,
+                                     .is_first = c == 0,
+                                     .is_last = is_last};
+            const float* const panel = x.values + TurnedInput::at(b, c, x.batch, x.cols);
+            if (inputs > Isa::kLanes) {
+                tiles<Isa, 2, Isa::kTileRows>(out, values, stride, rows, panel, cols, ahead);
+            } else {
+                tiles<Isa, 1, Isa::kTallRows>(out, values, stride, rows, panel, cols, ahead);
+            }
+        }
+        c += cols;
+    } while (c < x.cols);
+}
+
+/// TurnedProduct.
 template <class Isa, class Type>
 void product(float* y, size_t y_stride, const uint8_t* w, size_t rows, const TurnedInput& x)
 {
-    constexpr size_t kInputs = 2 * Isa::kLanes;
-    constexpr size_t kUnpackedRows = kUnpackedFloats / kPassCols / Isa::kTileRows * Isa::kTileRows;
-    constexpr size_t kBytes = Type::kBytes;
-    constexpr bool kUnpack = kBytes != sizeof(float);
-    constexpr size_t kRows = kUnpack ? kUnpackedRows : kPassRows;
-    constexpr size_t kUnpacked = kUnpack ? kUnpackedRows * kPassCols : 0;
-    constexpr size_t kPassInputs = (kStackFloats - kUnpacked) / kRows / kInputs * kInputs;
-    static_assert(kPassInputs > 0);
-    const size_t row_bytes = x.cols * kBytes;
-    for (size_t first = 0; first < rows; first += kRows) {
-        const size_t count = rows - first < kRows ? rows - first : kRows;
-        for (size_t begin = 0; begin < x.batch; begin += kPassInputs) {
-            const size_t end = x.batch - begin < kPassInputs ? x.batch : begin + kPassInputs;
-            const size_t vectors = (end - begin + Isa::kLanes - 1) / Isa::kLanes;
-            alignas(64) float sums[kRows * kPassInputs];
-            size_t c = 0;
-            do { // once even without columns: the sums are zero then
-                const size_t cols = x.cols - c < kPassCols ? x.cols - c : kPassCols;
-                const bool is_last = c + cols == x.cols;
-                const uint8_t* const at = w + first * row_bytes + c * kBytes;
-                // After the last columns of these rows, the first again for other inputs, or those of the next rows.
-                const size_t then = end < x.batch ? first : first + count;
-                const uint8_t* const next = is_last ? w + then * row_bytes : at + cols * kBytes;
-                Ahead ahead(next, row_bytes, kBytes, count, count * vectors);
-                float unpacked[kUnpack ? kUnpacked : 1];
-                const float* values = reinterpret_cast<const float*>(at);
-                size_t stride = x.cols;
-                if constexpr (kUnpack) {
-                    for (size_t r = 0; r < count; r++) {
-                        Isa::unpack(Type{}, unpacked + r * kPassCols, at + r * row_bytes, cols);
-                    }
-                    values = unpacked;
-                    stride = kPassCols;
-                }
-                for (size_t b = begin; b < end; b += kInputs) {
-                    const size_t inputs = end - b < kInputs ? end - b : kInputs;
-                    const TileOutputs out = {y + b * y_stride + first, y_stride, inputs, sums + (b - begin) * count,
-                                             count * Isa::kLanes,      c == 0,   is_last};
-                    const float* const panel = x.values + TurnedInput::at(b, c, x.batch, x.cols);
-                    if (inputs > Isa::kLanes) {
-                        tiles<Isa, 2, Isa::kTileRows>(out, values, stride, count, panel, cols, ahead);
-                    } else {
-                        tiles<Isa, 1, Isa::kTallRows>(out, values, stride, count, panel, cols, ahead);
-                    }
-                }
-                c += cols;
-            } while (c < x.cols);
+    using Shape = PassShape<Isa, Type>;
+    const size_t row_bytes = x.cols * Type::kBytes;
+    for (size_t first = 0; first < rows; first += Shape::kRows) {
+        const size_t count = rows - first < Shape::kRows ? rows - first : Shape::kRows;
+        const uint8_t* const own = w + first * row_bytes;
+        for (size_t begin = 0; begin < x.batch; begin += Shape::kInputs) {
+            const bool is_last = x.batch - begin <= Shape::kInputs;
+            // The same rows once more, for other inputs, or the next ones.
+            const uint8_t* const then = is_last ? own + count * row_bytes : own;
+            passes<Isa, Type>(y + first, y_stride, own, count, then, x, begin,
+                              is_last ? x.batch : begin + Shape::kInputs);
         }
     }
 }

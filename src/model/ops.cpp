@@ -343,20 +343,22 @@ struct Cuts {
 };
 
 /// With one row of input, kernels take four blocks at a time of some products (WeightReading::in_places), or two, and
-/// half of the work is one large part for each processor. With more rows they take two or three, in small parts three,
-/// and three quarters of the work are half of the parts. Fewer at a time where each processor would not have some.
-Cuts cuts_of(size_t blocks, size_t parts, size_t batch, size_t processors)
+/// half of the work is one large part for each processor. With more rows they take three, or two in BF16, and three
+/// quarters of the work are half of the parts. Fewer at a time where each processor would not have some of them.
+Cuts cuts_of(size_t blocks, size_t parts, const Activation& input, size_t processors)
 {
+    const bool streams = input.batch == 1;
     const size_t each = blocks / (kStreamsPerProcessor * processors);
-    const size_t most = batch > 1 ? 6 : djiblas::kPlaces;
+    const size_t most = streams ? djiblas::kPlaces : 6;
     const size_t together = each >= most ? most : each >= 2 ? 2 : 1;
     if (parts <= processors) {
         return {blocks, parts, 0, 0, together, together};
     }
-    if (batch == 1) {
+    if (streams) {
         return {blocks, parts, processors, blocks / 2, together, together};
     }
-    return {blocks, parts, parts / 2, blocks * 3 / 4, together, together == most ? most / 2 : together};
+    const size_t in_small = input.bf16 != nullptr ? 2 : 3;
+    return {blocks, parts, parts / 2, blocks * 3 / 4, together, std::min(together, in_small)};
 }
 
 size_t blocks_of(const Tensor& weight) { return (weight.rows + kRowBlock - 1) / kRowBlock; }
@@ -435,10 +437,9 @@ void Ops::matmul(std::span<const Product> products, const Activation& input) con
         multiply_adds += product.weight.rows * product.weight.cols * input.batch;
     }
     const size_t processors = m_platform.processor_count();
-    const bool streams = input.batch == 1 && processors > 1;
-    const size_t parts =
-        parts_for(multiply_adds, streams ? std::min(blocks, processors * kStreamsPerProcessor) : blocks);
-    const Cuts cut = cuts_of(blocks, parts, input.batch, processors);
+    const size_t most = input.batch == 1 ? std::min(blocks, processors * kStreamsPerProcessor) : blocks;
+    const size_t parts = parts_for(multiply_adds, most);
+    const Cuts cut = cuts_of(blocks, parts, input, processors);
     parallel(parts, [&](size_t part) {
         size_t first = cut(part);
         size_t end = cut(part + 1);

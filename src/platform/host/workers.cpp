@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "platform/host/workers.h"
 
+#include <algorithm>
+
 namespace llmk {
 
 namespace {
@@ -61,7 +63,7 @@ void Workers::begin(ParallelFunction function, void* context, size_t parts)
 void Workers::end()
 {
     m_board.claim();
-    for (int i = 0; !m_board.finished(); i += i < kSpins ? 1 : 0) {
+    for (int i = 0; !m_board.finished(); i = std::min(i + 1, kSpins)) {
         rest(i);
     }
 }
