@@ -31,31 +31,16 @@ namespace llmk::djiblas::LLMK_KERNEL_SET {
 
 namespace {
 
-using Floats = Isa::Floats;
-using Ints = Isa::Ints;
 using Four [[gnu::vector_size(16)]] = float;
 
-/// 2^x for x <= 0, within 2 ulp; 0 from 2^-127 on.
-inline Floats power_of_two(Floats x)
-{
-    x = Isa::max(Isa::splat(-127.0f), x);
-    // x = k + r with |r| <= 1/2. So large a number has no room for a fraction, and its last bits are k + 127.
-    const Floats large = Isa::splat(0x1.8p23f + 127.0f);
-    const Floats biased = x + large;
-    const Floats r = x - (biased - large);
-    // (2^r - 1) / r, off by 2e-9 at most of 2^r.
-    Floats sum = Isa::splat(0x1.41fbbcp-13f);
-    sum = Isa::fma(sum, r, Isa::splat(0x1.5f3e54p-10f));
-    sum = Isa::fma(sum, r, Isa::splat(0x1.3b2d4cp-7f));
-    sum = Isa::fma(sum, r, Isa::splat(0x1.c6aee8p-5f));
-    sum = Isa::fma(sum, r, Isa::splat(0x1.ebfbdcp-3f));
-    sum = Isa::fma(sum, r, Isa::splat(0x1.62e430p-1f));
-    sum = Isa::fma(sum, r, Isa::splat(1.0f));
-    return sum * reinterpret_cast<Floats>(reinterpret_cast<Ints>(biased) << 23);
-}
+/// Keys that are multiplied by kN rows at once, positions of values that are added to them before something is asked
+/// for, and vectors of columns of those.
+template <size_t kN> constexpr size_t kKeysAtOnce = kN == 4 ? Isa::kKeys : 4;
+constexpr size_t kValuesAtOnce = 4;
+template <size_t kN> constexpr size_t kVectorsAtOnce = Isa::kSums / kN < 8 ? Isa::kSums / kN : 8;
 
-/// sums[k][n] += query n . key k in kColumns columns from the i-th on.
-template <class Packed, size_t kColumns, size_t kN, size_t kK>
+/// sums[k][n] += query n . key k in kColumns columns from the i-th on; kFirst: there was nothing before.
+template <class Packed, size_t kColumns, bool kFirst, size_t kN, size_t kK>
 inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t i, Floats (&sums)[kK][kN])
 {
 #pragma GCC unroll 16
@@ -70,7 +55,7 @@ inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes,
             const Floats query = Isa::load_once(rows[n].query + i + c);
 #pragma GCC unroll 4
             for (size_t k = 0; k < kK; k++) {
-                sums[k][n] = Isa::fma(query, key[k], sums[k][n]);
+                sums[k][n] = kFirst && c == 0 ? query * key[k] : Isa::fma(query, key[k], sums[k][n]);
             }
         }
     }
@@ -80,19 +65,24 @@ inline void add_products(const Row* rows, const uint8_t* keys, size_t row_bytes,
 template <class Packed, size_t kN, size_t kK>
 inline void dots(const Row* rows, const uint8_t* keys, size_t row_bytes, size_t head_dim, Floats (&sums)[kK][kN])
 {
+    size_t i = 0;
+    if (head_dim >= Isa::kStraight) {
+        add_products<Packed, Isa::kStraight, true>(rows, keys, row_bytes, i, sums);
+        i += Isa::kStraight;
+    } else {
 #pragma GCC unroll 4
-    for (size_t k = 0; k < kK; k++) {
+        for (size_t k = 0; k < kK; k++) {
 #pragma GCC unroll 4
-        for (size_t n = 0; n < kN; n++) {
-            sums[k][n] = Floats{};
+            for (size_t n = 0; n < kN; n++) {
+                sums[k][n] = Floats{};
+            }
         }
     }
-    size_t i = 0;
     for (; i + Isa::kStraight <= head_dim; i += Isa::kStraight) {
-        add_products<Packed, Isa::kStraight>(rows, keys, row_bytes, i, sums);
+        add_products<Packed, Isa::kStraight, false>(rows, keys, row_bytes, i, sums);
     }
     for (; i + kLanes <= head_dim; i += kLanes) {
-        add_products<Packed, kLanes>(rows, keys, row_bytes, i, sums);
+        add_products<Packed, kLanes, false>(rows, keys, row_bytes, i, sums);
     }
     if (i < head_dim) {
         const size_t count = head_dim - i;
@@ -116,8 +106,16 @@ key_scores(float* scores, const Row* rows, const uint8_t* keys, size_t row_bytes
     dots<Packed>(rows, keys, row_bytes, head_dim, sums);
     constexpr size_t kAll = kK * kN;
     const auto sum = [&](size_t i) -> const Floats& { return i < kAll ? sums[i / kN][i % kN] : sums[kK - 1][kN - 1]; };
+    size_t i = 0;
+    if constexpr (Isa::kSummed == 8) {
+#pragma GCC unroll 2
+        for (; i + 8 <= kAll; i += 8) {
+            Isa::store(scores + i, sum_lanes(sum(i), sum(i + 1), sum(i + 2), sum(i + 3), sum(i + 4), sum(i + 5),
+                                             sum(i + 6), sum(i + 7)));
+        }
+    }
 #pragma GCC unroll 4
-    for (size_t i = 0; i < kAll; i += 4) {
+    for (; i < kAll; i += 4) {
         const Four four = sum_lanes(sum(i), sum(i + 1), sum(i + 2), sum(i + 3));
         __builtin_memcpy(scores + i, &four, (kAll - i < 4 ? kAll - i : 4) * sizeof(float));
     }
@@ -128,7 +126,7 @@ template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float* sc
                                                                        const uint8_t* keys, size_t from, size_t to,
                                                                        size_t head_dim, Ahead& needed)
 {
-    constexpr size_t kK = kN == 4 ? Isa::kKeys : 4;
+    constexpr size_t kK = kKeysAtOnce<kN>;
     const size_t row_bytes = Packed::bytes(head_dim);
     Ahead ahead = needed;
     size_t t = from;
@@ -143,36 +141,6 @@ template <class Packed, size_t kN> [[gnu::noinline]] void block_scores(float* sc
         key_scores<Packed, kN, 1>(scores + t * kN, rows, keys, row_bytes, head_dim);
     }
     needed = ahead;
-}
-
-/// Puts together what kN vectors hold of kN rows, a value of each row after that of the one before: results[n]. A row's
-/// values come together in the same order whatever kN is.
-template <size_t kN, class Function> inline void fold(float* results, Floats (&vectors)[kN], const Function& function)
-{
-#pragma GCC unroll 2
-    for (size_t half = kN / 2; half != 0; half /= 2) {
-#pragma GCC unroll 2
-        for (size_t i = 0; i < half; i++) {
-            vectors[i] = function(vectors[i], vectors[i + half]);
-        }
-    }
-    alignas(sizeof(Floats)) float lanes[2 * kLanes] = {};
-    for (size_t half = kLanes / 2; half >= kN; half /= 2) {
-        Isa::store(lanes, vectors[0]);
-        vectors[0] = function(vectors[0], Isa::load(lanes + half));
-    }
-    Isa::store(lanes, vectors[0]);
-    __builtin_memcpy(results, lanes, kN * sizeof(float));
-}
-
-/// A value of each of kN rows in turn.
-template <size_t kN> inline Floats in_turn(const float* values)
-{
-    float lanes[kLanes];
-    for (size_t i = 0; i < kLanes; i++) {
-        lanes[i] = values[i % kN];
-    }
-    return Isa::load(lanes);
 }
 
 /// The scores of kN rows, unscaled, become their weights, 2^(score - peak), and factors[n] by what all so far is
@@ -211,18 +179,15 @@ block_weights(float* scores, float* factors, Row* rows, const AttentionTask& tas
             most[n] = Isa::max(most[n], Isa::load(scores + i));
         }
     }
-    float peaks[kN];
-    fold(peaks, most, [](Floats a, Floats b) { return Isa::max(a, b); });
-
-    float bases[kN]; // minus, and 0 where nothing was seen so far
-    float before[kN];
+    const Floats before = rows[0].peak;
+    const Floats peak =
+        Isa::max(fold(most, [](Floats a, Floats b) { return Isa::max(a, b); }) * Isa::splat(scale), before);
+    const Floats base = peak == Isa::splat(-kInfinity) ? Floats{} : -peak; // nothing was seen so far
+    const Floats factor = power_of_two(before + base);
+    Floats sums[kN];
     for (size_t n = 0; n < kN; n++) {
-        before[n] = rows[n].peak;
-        peaks[n] = peaks[n] * scale > before[n] ? peaks[n] * scale : before[n];
-        bases[n] = peaks[n] == -kInfinity ? 0.0f : -peaks[n];
+        sums[n] = rows[n].sum * factor;
     }
-    const Floats base = in_turn<kN>(bases);
-    Floats sums[kN] = {};
     for (size_t i = low * kN; i < high * kN;) {
 #pragma GCC unroll 4
         for (size_t n = 0; n < kN; n++, i += kLanes) {
@@ -231,15 +196,13 @@ block_weights(float* scores, float* factors, Row* rows, const AttentionTask& tas
             sums[n] += weights;
         }
     }
-    float added[kN];
-    fold(added, sums, [](Floats a, Floats b) { return a + b; });
-    float lanes[kLanes];
-    Isa::store(lanes, power_of_two(in_turn<kN>(before) + base));
+    rows[0].peak = peak;
     for (size_t n = 0; n < kN; n++) {
-        factors[n] = peaks[n] == rows[n].peak ? 1.0f : lanes[n];
-        rows[n].peak = peaks[n];
-        rows[n].sum = rows[n].sum * factors[n] + added[n];
+        rows[n].sum = sums[n];
     }
+    float lanes[kLanes];
+    Isa::store(lanes, factor);
+    __builtin_memcpy(factors, lanes, kN * sizeof(float));
 }
 
 /// out = out * factor + sum over t in [from, to) of weights[t * kN + n] * value[t], for kV vectors of columns from
@@ -272,13 +235,12 @@ template <class Packed, size_t kN, size_t kV>
             }
         }
     };
-    constexpr size_t kPositions = 4;
     const uint8_t* row = values;
     size_t t = from;
-    for (; t + kPositions <= to; t += kPositions) {
+    for (; t + kValuesAtOnce <= to; t += kValuesAtOnce) {
         ahead.step();
 #pragma GCC unroll 4
-        for (size_t p = 0; p < kPositions; p++, row += row_bytes) {
+        for (size_t p = 0; p < kValuesAtOnce; p++, row += row_bytes) {
             add_position(t + p, row);
         }
     }
@@ -311,7 +273,7 @@ template <class Packed, size_t kN> void add_values(const Row* rows, const float*
                                                    const uint8_t* values, size_t from, size_t to, size_t head_dim,
                                                    Ahead& ahead)
 {
-    constexpr size_t kV = Isa::kSums / kN < 8 ? Isa::kSums / kN : 8;
+    constexpr size_t kV = kVectorsAtOnce<kN>;
     const size_t row_bytes = Packed::bytes(head_dim);
     size_t i = 0;
     // Three and one are worse than two and two.
@@ -389,11 +351,17 @@ template <class Packed> void run_block(const AttentionTask& task, Row* rows, siz
     const size_t row_bytes = Packed::bytes(head_dim);
     const uint8_t* const keys = task.keys + (start + all.from) * row_bytes;
     const uint8_t* const values = task.values + (start + all.from) * row_bytes;
-    const size_t steps = (count + 3) / 4 * (kBlock / 4);
+    size_t score_steps = 0;
+    size_t value_steps = 0;
+    by_groups(count, [&]<size_t kN>(size_t) {
+        constexpr size_t kColumns = kVectorsAtOnce<kN> * kLanes;
+        score_steps += kBlock / kKeysAtOnce<kN>;
+        value_steps += kBlock / kValuesAtOnce * ((head_dim + kColumns - 1) / kColumns);
+    });
     alignas(sizeof(Floats)) float scores[kRows * kBlock]; // a group's after those of the one before
     float factors[kRows];
 
-    Ahead next_values(values, (all.to - all.from) * row_bytes, steps);
+    Ahead next_values(values, (all.to - all.from) * row_bytes, score_steps);
     by_kind<Packed>(keys, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
         by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
             const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
@@ -407,7 +375,8 @@ template <class Packed> void run_block(const AttentionTask& task, Row* rows, siz
 
     const size_t left = task.position + task.count - start;
     const size_t next = left < 2 * kBlock ? left : 2 * kBlock;
-    Ahead next_keys(task.keys + (start + kBlock) * row_bytes, next > kBlock ? (next - kBlock) * row_bytes : 0, steps);
+    Ahead next_keys(task.keys + (start + kBlock) * row_bytes, next > kBlock ? (next - kBlock) * row_bytes : 0,
+                    value_steps);
     by_kind<Packed>(values, all, head_dim, count, [&]<class Kind>(const uint8_t* piece, const Range& positions) {
         by_groups(rows, count, start, positions, [&]<size_t kN>(size_t r, const Range& range) {
             const uint8_t* const first = piece + (range.from - positions.from) * Kind::bytes(head_dim);
@@ -426,28 +395,39 @@ Row make_row(const AttentionTask& task, size_t index)
     const size_t offset = at * task.stride + index % task.heads * task.head_dim;
     const size_t seen = task.position + at + 1;
     const size_t first = seen > task.window ? seen - task.window : 0;
-    Row row{task.query + offset,
-            task.out + offset,
-            -kInfinity,
-            0.0f,
-            first > task.begin ? first : task.begin,
-            seen < task.end ? seen : task.end};
+    Row row{.query = task.query + offset,
+            .out = task.out + offset,
+            .first = first > task.begin ? first : task.begin,
+            .end = seen < task.end ? seen : task.end,
+            .peak = Isa::splat(-kInfinity),
+            .sum = Floats{}};
     for (size_t i = 0; i < task.head_dim; i++) {
         row.out[i] = 0.0f;
     }
     return row;
 }
 
-void finish_row(const AttentionTask& task, const Row& row, size_t index)
+/// Of a group of rows, the first of which is the index-th of all.
+template <size_t kN> void finish_rows(const AttentionTask& task, const Row* rows, size_t index)
 {
-    if (task.peaks != nullptr) {
-        const size_t at = index / task.heads * (task.stride / task.head_dim) + index % task.heads;
-        task.peaks[at] = row.peak * 0x1.62e430p-1f; // ln 2
-        task.sums[at] = row.sum;
-        return;
+    Floats parts[kN];
+    for (size_t n = 0; n < kN; n++) {
+        parts[n] = rows[n].sum;
     }
-    for (size_t i = 0; i < task.head_dim; i++) {
-        row.out[i] /= row.sum;
+    float peaks[kLanes];
+    float sums[kLanes];
+    Isa::store(peaks, rows[0].peak);
+    Isa::store(sums, fold(parts, [](Floats a, Floats b) { return a + b; }));
+    for (size_t n = 0; n < kN; n++) {
+        if (task.peaks != nullptr) {
+            const size_t at = (index + n) / task.heads * (task.stride / task.head_dim) + (index + n) % task.heads;
+            task.peaks[at] = peaks[n] * 0x1.62e430p-1f; // ln 2
+            task.sums[at] = sums[n];
+            continue;
+        }
+        for (size_t i = 0; i < task.head_dim; i++) {
+            rows[n].out[i] /= sums[n];
+        }
     }
 }
 
@@ -467,9 +447,7 @@ template <class Packed> void attention(const AttentionTask& task)
         for (size_t start = first / kBlock * kBlock; first < end && start < end; start += kBlock) {
             run_block<Packed>(task, rows, count, start);
         }
-        for (size_t r = 0; r < count; r++) {
-            finish_row(task, rows[r], begin + r);
-        }
+        by_groups(count, [&]<size_t kN>(size_t r) { finish_rows<kN>(task, rows + r, begin + r); });
     }
 }
 

@@ -65,6 +65,7 @@ struct Isa {
     static constexpr size_t kKeys = 3;
     static constexpr size_t kStraight = 64;
     static constexpr size_t kSums = 12;
+    static constexpr size_t kSummed = 8;
     using F32 = RowF32;
     using F16 = RowF16;
     using Q80 = RowQ80;

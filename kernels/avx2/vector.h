@@ -38,11 +38,32 @@ inline float sum_lanes(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(halves, _mm_movehdup_ps(halves)));
 }
 
+/// The sums of the lanes of a, b, c and d in each half. (vhaddps is three or four operations.)
+inline __m256 sum_halves(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+    const auto pairs = [](__m256 x, __m256 y) { // x0+x2, x1+x3, y0+y2, y1+y3
+        const __m256d turned = _mm256_shuffle_pd(_mm256_castps_pd(x), _mm256_castps_pd(y), 0b0101);
+        return _mm256_add_ps(_mm256_blend_ps(x, y, 0b11001100), _mm256_castpd_ps(turned));
+    };
+    const __m256 ab = pairs(a, b);
+    const __m256 cd = pairs(c, d);
+    return _mm256_add_ps(_mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)),
+                         _mm256_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+
 /// The sums of the lanes of a, b, c and d.
 inline __m128 sum_lanes(__m256 a, __m256 b, __m256 c, __m256 d)
 {
-    const __m256 quarters = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    return _mm_add_ps(_mm256_castps256_ps128(quarters), _mm256_extractf128_ps(quarters, 1));
+    const __m256 halves = sum_halves(a, b, c, d);
+    return _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+}
+
+/// The sums of the lanes of a to h, each the same as of four.
+inline __m256 sum_lanes(__m256 a, __m256 b, __m256 c, __m256 d, __m256 e, __m256 f, __m256 g, __m256 h)
+{
+    const __m256 low = sum_halves(a, b, c, d);
+    const __m256 high = sum_halves(e, f, g, h);
+    return _mm256_add_ps(_mm256_blend_ps(low, high, 0b11110000), _mm256_permute2f128_ps(low, high, 0x21));
 }
 
 /// e^x, within 2 ulp over the whole range; subnormals, infinities and NaN as libm has them.

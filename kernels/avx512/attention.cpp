@@ -58,6 +58,7 @@ struct Isa {
     static constexpr size_t kKeys = 4;
     static constexpr size_t kStraight = 64;
     static constexpr size_t kSums = 16;
+    static constexpr size_t kSummed = 4;
     using F32 = RowF32;
     using F16 = RowF16;
     using Q80 = RowQ80;
