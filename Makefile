@@ -179,8 +179,8 @@ parity: | setup-parity host ## make the fixtures of the architectures anew with 
 clean: ## remove build/
 	rm -rf build
 
-tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/check/llmk \
-  build/tests/efisim
+tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/tests/check_modelled \
+  build/check/llmk build/tests/efisim
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -262,6 +262,20 @@ build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
+
+# The checks once more, with the sets of AVX-512 in instructions that any processor has: SIMDe's.
+MODELLED := $(filter kernels/avx512/% kernels/avx512_vnni/% tests/check/kernels/amx_int8/%,$(KERNELS) $(CHECK))
+
+build/modelled/%.o: %.cpp | setup-build
+	@mkdir -p $(@D)
+	$(call say,CXX )
+	$(Q)$(CXX) $(COMMON) -pthread -O1 -g0 -w -Itests -Itests/modelled/include -c $< -o $@
+
+build/tests/check_modelled: $(call objects,check,$(filter-out $(MODELLED),$(LIB_SOURCES) $(CHECK)) tests/modelled/features.cpp) \
+  $(call objects,modelled,$(MODELLED))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread -fsanitize=address,undefined -Wl,--wrap=_ZN4llmk10detect_cpuEv $^ -lgtest -lgtest_main -o $@
 
 build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(KERNEL_BENCH))
 	@mkdir -p $(@D)

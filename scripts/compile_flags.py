@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Host first: most files are compiled for it and for the firmware, and one look at each is enough.
 TARGETS = ("build/host/llmk", "build/efi/llmk.so", "build/tests/unit", "build/tests/check")
-OPTIONAL_TARGETS = ("build/tests/bench", "build/tests/efisim", "build/check/llmk")
+OPTIONAL_TARGETS = ("build/tests/bench", "build/tests/efisim", "build/check/llmk", "build/tests/check_modelled")
 # What changes the meaning of the code. Warnings, optimization and sanitizers are GCC's business.
 MEANINGFUL = ("-I", "-D", "-std=", "-m", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-fshort-wchar")
 WITH_VALUE = ("-isystem", "-include")

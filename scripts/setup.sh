@@ -24,7 +24,7 @@ fail() { say "$@"; exit 1; }
 BUILD="g++:g++ ld:binutils objcopy:binutils make:make python3:python3 /usr/include/efi/efi.h:gnu-efi"
 IMAGE="python3:python3 sgdisk:gdisk mformat:mtools"
 QEMU="qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF:ovmf"
-TEST="fsck.fat:dosfstools"
+TEST="fsck.fat:dosfstools /usr/include/simde/x86/avx512.h:libsimde-dev"
 PEERS="cmake:cmake"
 BENCH="/usr/include/benchmark/benchmark.h:libbenchmark-dev"
 # The distribution's torch is a CPU build of some hundred MB; the registry's for Linux holds CUDA.
