@@ -5,7 +5,6 @@
 // Tolerance: a score is off by about head_dim roundings of its sum of magnitudes, and a weight by that, relatively, and
 // by some more roundings; the output is a mean of values, so it is off by these parts of the largest magnitude.
 #include "check.h"
-#include "modelled_lanes.h"
 #include "packed_types.h"
 
 #include <cmath>
@@ -75,29 +74,8 @@ std::ostream& operator<<(std::ostream& out, const Case& c)
                << ", window " << c.window << ", softcap " << c.softcap << ", keys " << c.begin << " to " << c.end;
 }
 
-/// All sets, and that of the model's lanes.
-std::vector<const KernelSet*> sets_and_model()
-{
-    std::vector<const KernelSet*> sets = all_sets();
-    sets.push_back(&kModelledLanes);
-    return sets;
-}
-
 class AttentionCheck : public KernelCheck {
 protected:
-    void SetUp() override
-    {
-        if (GetParam() != &kModelledLanes) {
-            take(*GetParam());
-            return;
-        }
-        KernelSet lanes = djiblas::kScalar;
-        lanes.attention_f32 = kModelledLanes.attention_f32;
-        lanes.attention_f16 = kModelledLanes.attention_f16;
-        lanes.attention_q8_0 = kModelledLanes.attention_q8_0;
-        use(lanes);
-    }
-
     /// Keys and values of all positions, packed, and a query.
     struct Data {
         Input<float> query;
@@ -482,7 +460,7 @@ TEST_P(AttentionCheck, PackQ80)
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, AttentionCheck, testing::ValuesIn(sets_and_model()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, AttentionCheck, testing::ValuesIn(all_sets()), set_name);
 
 } // namespace
 
