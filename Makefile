@@ -180,7 +180,7 @@ clean: ## remove build/
 	rm -rf build
 
 tests: build/BOOTX64.EFI build/host/llmk build/tests/unit build/tests/check build/tests/check_modelled \
-  build/check/llmk build/tests/efisim
+  build/check/llmk build/modelled/llmk build/tests/efisim
 
 # --- compiling --------------------------------------------------------------------------------------------------------
 
@@ -276,6 +276,12 @@ build/tests/check_modelled: $(call objects,check,$(filter-out $(MODELLED),$(LIB_
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined -Wl,--wrap=_ZN4llmk10detect_cpuEv $^ -lgtest -lgtest_main -o $@
+
+# The host tool with them, for the golden tests.
+build/modelled/llmk: $(call objects,host,$(filter-out $(MODELLED),$(LIB_SOURCES) $(HOST_MAIN)) tests/modelled/features.cpp) \
+  $(call objects,modelled,$(filter $(KERNELS),$(MODELLED)))
+	$(call say,LINK)
+	$(Q)$(CXX) -pthread -Wl,--wrap=_ZN4llmk10detect_cpuEv $^ -o $@
 
 build/tests/bench: $(call objects,host,$(LIB_SOURCES) $(KERNEL_BENCH))
 	@mkdir -p $(@D)

@@ -3,9 +3,9 @@
 """Runs every suite that is built, says what was skipped and why, and ends with one line: `N passed, N failed`.
 
 The suites, in this order: lint (each check counts as one), the GoogleTest programs unit, check and check_modelled (the
-sets that are modelled there), then pytest on tests/golden, tests/tool, efisim (tests/efisim, and tests/e2e in it) and
-tests/e2e in QEMU. A program that crashes, is missing or runs nothing is a failure. `make test` builds what is needed
-first. Exit status: 0 only if something ran and nothing failed.
+sets that are modelled there), then pytest on tests/golden, once more for the modelled sets, on tests/tool, efisim
+(tests/efisim, and tests/e2e in it) and tests/e2e in QEMU. A program that crashes, is missing or runs nothing is a
+failure. `make test` builds what is needed first. Exit status: 0 only if something ran and nothing failed.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ SUITES: dict[str, Callable[[], Counts]] = {
     "check": lambda: run_gtest("check"),
     "check_modelled": lambda: run_gtest("check_modelled", MODELLED),
     "golden": lambda: run_pytest("golden"),
+    "golden_modelled": lambda: run_pytest("golden_modelled", ("golden",), ("--modelled",)),
     "tool": lambda: run_pytest("tool"),
     "efisim": lambda: run_pytest("efisim", ("efisim", "e2e"), ("--guest", "efisim")),
     "e2e": lambda: run_pytest("e2e"),
@@ -188,9 +189,9 @@ def run_suites(names: list[str]) -> Counts:
         counts = SUITES[name]()
         seconds = time.monotonic() - started
         say(f"{name}: {counts.summary()} in {seconds:.1f} s\n")
-        rows.append(f"{name:8}{counts.passed:8}{counts.failed:8}{len(counts.skipped):9}{seconds:10.1f}")
+        rows.append(f"{name:16}{counts.passed:8}{counts.failed:8}{len(counts.skipped):9}{seconds:10.1f}")
         total.add(counts)
-    say(f"{'suite':8}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}")
+    say(f"{'suite':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}")
     say("\n".join(rows))
     for reason, names in skips_by_reason(total.skipped).items():
         rest = f" and {len(names) - SKIPS_NAMED} more" if len(names) > SKIPS_NAMED else ""

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import KERNEL_FLAGS, KERNELS, Tool, assets, built
+from support import KERNEL_FLAGS, KERNELS, MODELLED_KERNELS, Tool, assets, built
 
 TIMEOUT_S = 300
 
@@ -20,17 +20,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="qemu",
         help="what tests/e2e boots the binary in: QEMU with firmware, or a process of this machine",
     )
+    parser.addoption(
+        "--modelled",
+        action="store_true",
+        help="only what asks for a kernel set of AVX-512, of build/modelled/llmk, which any processor can run",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["LLMK_GUEST"] = str(config.getoption("--guest"))
 
 
+def asks_for_modelled(item: pytest.Item) -> bool:
+    """Whether a test is for one of the modelled kernel sets, or takes those that there are in turn."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "kernels" in callspec.params:
+        return callspec.params["kernels"] in MODELLED_KERNELS
+    return "cpu_kernels" in getattr(item, "fixturenames", ())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only firmware can show is no test of the other kind."""
-    if config.getoption("--guest") == "qemu":
-        return
-    dropped = [item for item in items if item.get_closest_marker("firmware") is not None]
+    """What only firmware can show is no test of the other kind, and of modelled kernels only theirs are."""
+    dropped: list[pytest.Item] = []
+    if config.getoption("--guest") != "qemu":
+        dropped = [item for item in items if item.get_closest_marker("firmware") is not None]
+    if config.getoption("--modelled"):
+        dropped = [item for item in items if not asks_for_modelled(item)]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
 
@@ -52,9 +67,9 @@ def tool(program: Path) -> Tool:
 
 
 @pytest.fixture(scope="session")
-def llmk() -> Tool:
+def llmk(pytestconfig: pytest.Config) -> Tool:
     """build/host/llmk, as people run it."""
-    return tool(built("host/llmk"))
+    return tool(built("modelled/llmk" if pytestconfig.getoption("--modelled") else "host/llmk"))
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +79,10 @@ def llmk_checked() -> Tool:
 
 
 @pytest.fixture(scope="session")
-def cpu_kernels() -> list[str]:
+def cpu_kernels(pytestconfig: pytest.Config) -> list[str]:
     """The kernel sets that this processor can run, told apart from the program under test by the system's own word."""
+    if pytestconfig.getoption("--modelled"):
+        return list(MODELLED_KERNELS)
     flags = set()
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("flags"):
