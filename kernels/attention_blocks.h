@@ -11,7 +11,8 @@
 //
 // `Isa` has: Floats and Ints, vectors of kLanes 32-bit lanes; kKeys: by how many keys four rows are multiplied at once,
 // 2 to 4; kStraight: columns of a key that are multiplied without a loop, a multiple of kLanes; kSums: vectors of sums
-// that the registers have room for beside what is added to them; and
+// that the registers have room for beside what is added to them; kSummed: of how many vectors sum_lanes() gives the
+// sums of their lanes at once, 4 or, as well, 8 (= kLanes); and
 //   Floats splat(x): x in all lanes
 //   Floats load(p), void store(p, v): at any address; load_once(p): load for a value that is used several times
 //   Floats load_tail(p, n), void store_tail(p, v, n): the first n lanes, 0 < n < kLanes, zeros for the others; no

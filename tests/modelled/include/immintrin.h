@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // In place of the compiler's <immintrin.h>: what the sets of AVX-512 use of it, by SIMDe in instructions that any
-// processor has. The few intrinsics that SIMDe 0.7.4 lacks, or has wrong, are here, as Intel's guide gives them.
+// processor has. The few intrinsics that SIMDe 0.7.4 lacks, or has wrong, are here, as Intel's guide gives them; where
+// a later one has them, these stay.
 #pragma once
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
@@ -12,16 +13,22 @@
 #include <cstdint>
 #include <cstring>
 
+#undef _mm256_maskz_loadu_epi16
+#undef _mm512_cvtepi32_ps
+#undef _mm512_cvtepi8_epi32
+#undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtph_ps
+#undef _mm512_dpbusd_epi32
+#undef _mm512_extractf32x8_ps
+#undef _mm512_fmadd_ps
+#undef _mm512_fnmadd_ps
+#undef _mm512_madd_epi16
+#undef _mm512_mask_storeu_ps
+#undef _mm512_maskz_loadu_ps
+#undef _mm512_shuffle_f32x4
+
 using __mmask16 = uint16_t;
 using __mmask32 = uint32_t;
-
-template <class To, class From> inline To simde_lanes(const From& from)
-{
-    static_assert(sizeof(To) == sizeof(From));
-    To to;
-    std::memcpy(&to, &from, sizeof to);
-    return to;
-}
 
 inline __m512 _mm512_maskz_loadu_ps(uint16_t mask, const void* p)
 {
@@ -100,8 +107,7 @@ inline __m512 _mm512_cvtepi32_ps(__m512i v)
     return _mm512_loadu_ps(to);
 }
 
-// SIMDe 0.7.4 has a macro of four arguments.
-#undef _mm512_madd_epi16
+// SIMDe 0.7.4 has a macro of four arguments in its place.
 inline __m512i _mm512_madd_epi16(__m512i a, __m512i b) { return simde_mm512_madd_epi16(a, b); }
 
 inline __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order)
@@ -117,7 +123,6 @@ inline __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order)
 }
 
 // SIMDe's widens all products, wherever it is inlined: minutes of compiling.
-#undef _mm512_dpbusd_epi32
 [[gnu::noinline]] inline __m512i _mm512_dpbusd_epi32(__m512i sums, __m512i codes, __m512i values)
 {
     int32_t sum[16];
@@ -146,8 +151,6 @@ template <int kSign> [[gnu::noinline]] inline __m512 simde_fused(__m512 a, __m51
     }
     return _mm512_loadu_ps(sum);
 }
-#undef _mm512_fmadd_ps
-#undef _mm512_fnmadd_ps
 inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) { return simde_fused<1>(a, b, c); }
 inline __m512 _mm512_fnmadd_ps(__m512 a, __m512 b, __m512 c) { return simde_fused<-1>(a, b, c); }
 
