@@ -263,7 +263,7 @@ build/tests/check: $(call objects,check,$(LIB_SOURCES) $(CHECK))
 	$(call say,LINK)
 	$(Q)$(CXX) -pthread -fsanitize=address,undefined $^ -lgtest -lgtest_main -o $@
 
-# The checks once more, with the sets of AVX-512 in instructions that any processor has: SIMDe's.
+# The checks once more, with the sets of AVX-512 in SIMDe's instructions, which need SSE2; AVX2 is their neighbours'.
 MODELLED := $(filter kernels/avx512/% kernels/avx512_vnni/% tests/check/kernels/amx_int8/%,$(KERNELS) $(CHECK))
 
 build/modelled/%.o: %.cpp | setup-build

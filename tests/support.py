@@ -35,7 +35,7 @@ KERNEL_FLAGS = {
 KERNELS = tuple(KERNEL_FLAGS)
 # Those that QEMU's emulation has: no AVX-512, no VNNI.
 GUEST_KERNELS = tuple(name for name, flags in KERNEL_FLAGS.items() if not flags & {"avx512f", "avx_vnni"})
-# Those that build/modelled/llmk has in instructions of any processor.
+# Those that build/modelled/llmk has in instructions that need SSE2 only.
 MODELLED_KERNELS = ("avx512", "avx512_vnni")
 
 # Runs a program with these arguments; `stdin=` are the bytes that it reads.
